@@ -1,0 +1,114 @@
+/*
+ * mol.h - layer 2a: molecules. Parsing, features, scaffolds, fingerprints,
+ * drawing, geometry, and the formats that molecules come in.
+ *
+ * Open Babel is reached by one file, mol_openbabel.cc, behind this header.
+ * Knows nothing of learning.
+ */
+#ifndef MOLRILL_MOL_H
+#define MOLRILL_MOL_H
+
+#include "ts.h"
+#include "util.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- the molecule (mol_graph.c) ----------------------------------------- */
+
+enum mol_hybrid { MOL_HYB_S, MOL_SP, MOL_SP2, MOL_SP3, MOL_SP3D, MOL_SP3D2, MOL_HYB_OTHER };
+enum mol_direction { MOL_DIR_NONE, MOL_DIR_UP, MOL_DIR_DOWN };
+enum mol_chirality { MOL_CHI_NONE, MOL_CHI_CW, MOL_CHI_CCW, MOL_CHI_OTHER };
+enum mol_stereo_bond { MOL_STEREO_NONE, MOL_STEREO_Z, MOL_STEREO_E, MOL_STEREO_ANY };
+
+struct mol_atom {
+	uint8_t z;         /* atomic number, 0 for '*' */
+	int8_t charge;     /* elementary charges */
+	uint16_t isotope;  /* mass number, 0: natural */
+	uint8_t n_h;       /* hydrogens on it that are not atoms of the graph */
+	uint8_t n_radical; /* unpaired electrons */
+	uint8_t chirality; /* enum mol_chirality; relative to the order of neighbours in the SMILES (RDKit's tag) */
+	uint8_t hybrid;    /* enum mol_hybrid, RDKit's convention */
+	bool aromatic;     /* RDKit's aromaticity model */
+	bool in_ring;
+	int32_t degree;   /* neighbours in the graph */
+	int32_t fragment; /* connected component, from 0 in order of first atom */
+	int32_t source;   /* index of the atom in the input (file order, or place among the SMILES' atoms) */
+};
+struct mol_bond {
+	int32_t a, b;  /* atoms, a < b */
+	uint8_t order; /* 1, 2, 3 or 4 of a Kekule structure, whatever the aromaticity; 0: dative or zero-order */
+	bool aromatic, in_ring, conjugated; /* RDKit's conventions */
+	uint8_t stereo;                     /* enum mol_stereo_bond, CIP-based (OGB feature) */
+	uint8_t
+	    direction; /* enum mol_direction, as RDKit's parser keeps it on bonds beside a double bond (hu feature) */
+};
+/* Tetrahedral centre: seen from nbr[0], nbr[1..3] run counter-clockwise. An implicit hydrogen or lone pair is -1. */
+struct mol_center {
+	int32_t atom;
+	int32_t nbr[4];
+};
+/* Double bond with a known side: nbr[0] on atom[0] and nbr[1] on atom[1] lie on the same side (cis) or not. */
+struct mol_cistrans {
+	int32_t bond, atom[2], nbr[2];
+	bool cis;
+};
+struct mol {
+	int32_t n_atom, n_bond, n_fragment;
+	struct mol_atom *atom; /* [n_atom] */
+	struct mol_bond *bond; /* [n_bond], sorted by (a, b) */
+	int32_t *adj_start; /* [n_atom + 1]: neighbours of i are adj_atom[adj_start[i] .. adj_start[i+1]) ascending */
+	int32_t *adj_atom, *adj_bond; /* [2 n_bond] */
+	int32_t n_ring;               /* RDKit's symmetrised set of smallest rings, of any size */
+	int32_t *ring_start;          /* [n_ring + 1] */
+	int32_t *ring_atom;           /* atoms in order around the ring */
+	int32_t n_center;
+	struct mol_center *center;
+	int32_t n_cistrans;
+	struct mol_cistrans *cistrans;
+	const char *smiles; /* the string whose atom order this is */
+	/* An SDF's own atoms, hydrogens included; n_file = 0 otherwise. */
+	int32_t n_file;
+	const float *file_pos; /* [n_file, 3], angstrom */
+	const int64_t *file_z; /* [n_file] */
+};
+/* All in arena memory. */
+
+/* Element facts (mol_element.c). z outside the table answers NULL or 0. */
+const char *mol_element_symbol(int z);
+int mol_element_number(const char *symbol);    /* 0: none such */
+double mol_element_covalent_radius_ang(int z); /* Cordero et al., Dalton Trans. 2008, 2832 */
+double mol_element_vdw_radius_ang(int z);      /* Alvarez, Dalton Trans. 2013, 8617 */
+
+/*
+ * Why a molecule was refused. `code` is one of the fixed reason codes that stand in the
+ * rejects file ("syntax", "valence", "aromaticity", "stereo", "empty", "too-large", "embed-failed", "stereo-wrong",
+ * "clash", "bond-length", "timeout", "crashed", "no-parameters", "no-label", ...).
+ */
+struct mol_reject {
+	const char *code;
+	int column; /* of the SMILES, from 1; 0: unknown */
+	char msg[240];
+};
+struct mol_parse_opts {
+	bool lenient; /* take what Open Babel takes */
+};
+/* Once a process, before the first molecule: loads Open Babel's tables (milliseconds). */
+int mol_start(struct err *e);
+/*
+ * SMILES -> molecule, perceived (rings, aromaticity, stereo, hybridisation, conjugation). 0, or ERR_CHEM with
+ * *why filled, or another negative code for failures that are not the molecule's.
+ */
+int mol_parse_smiles(const char *smiles, const struct mol_parse_opts *o, struct arena *a, struct mol **out,
+		     struct mol_reject *why, struct err *e);
+/* One SDF record (V2000 or V3000, without "$$$$") -> molecule; its SMILES is written anew. As above. */
+int mol_parse_sdf(const char *block, size_t n, const struct mol_parse_opts *o, struct arena *a, struct mol **out,
+		  struct mol_reject *why, struct err *e);
+/* Copy of m with its n_h hydrogens as atoms after the heavy ones, in the order of their parents. */
+struct mol *mol_add_hydrogens(const struct mol *m, struct arena *a);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
