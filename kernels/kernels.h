@@ -1,0 +1,53 @@
+/*
+ * kernels.h - layer 2b: arithmetic on plain arrays, as tables of operations.
+ *
+ * A back end is one `struct kernels`: memory and operations. Code of the model
+ * never touches tensor memory but through this table, so that a back end can
+ * keep everything on its device. Each operation has a naive reference in
+ * double (kernels/ref.c) that the tests hold against it.
+ *
+ * Matrices are row-major [n, d] of `real`; a [B, C, H, W] picture batch is
+ * held as NHWC rows [B*H*W, C]. Outputs never alias inputs unless an entry
+ * says so. `g_` arrays are gradients; backward entries ADD to them, so that a
+ * tensor used twice needs no temporary. Work is cut into chunks whose size
+ * depends on the problem alone and partial sums are added in chunk order: the
+ * same bytes for any number of threads. Sums that decide results (means,
+ * variances, losses, norms) accumulate in double.
+ */
+#ifndef MOLRILL_KERNELS_H
+#define MOLRILL_KERNELS_H
+
+#include "util.h"
+
+#ifndef REAL
+#define REAL float
+#endif
+typedef REAL real; /* float; double in the build that checks formulas (make REAL=double) */
+
+/* Edges or memberships by target: rows of item[start[i] .. start[i + 1]) belong to i. Host memory. */
+struct k_csr {
+	int64_t n;      /* targets */
+	int64_t n_item; /* start[n] */
+	const int64_t *start;
+	const int64_t *item;
+};
+
+struct kernels {
+	const char *name; /* "cpu" */
+	struct pool *pool;
+
+	/* ---- memory ---- */
+	void *(*alloc)(size_t nbytes); /* NULL: no memory */
+	void (*release)(void *p);
+	void (*upload)(void *dst, const void *host, size_t nbytes);
+	void (*download)(void *host, const void *src, size_t nbytes);
+	void (*fill)(real *x, int64_t n, real value);
+};
+
+/* The table for the CPU; pool may be NULL (one thread). Compares sgemm with a double loop first: ERR_NUMERIC
+ * when this OpenBLAS kernel computes nonsense on this machine. */
+int kernels_cpu(struct kernels *k, struct pool *pool, struct err *e);
+/* "OpenBLAS 0.3.21 Zen" and the like, for provenance: version and core type in use. */
+const char *kernels_blas_name(void);
+
+#endif
