@@ -32,6 +32,15 @@ struct k_csr {
 	const int64_t *item;
 };
 
+/* One step of Adam (Kingma and Ba 2015, as PyTorch has it). */
+struct k_adam {
+	double lr, beta1, beta2, eps;
+	double decay; /* weight decay: through the gradient, or beside it (AdamW) where decoupled */
+	bool decoupled;
+	double grad_scale;               /* the gradient is multiplied by it first (clipping) */
+	double correction1, correction2; /* 1 - beta^t */
+};
+
 struct kernels {
 	const char *name; /* "cpu" */
 	struct pool *pool;
@@ -42,7 +51,16 @@ struct kernels {
 	void (*upload)(void *dst, const void *host, size_t nbytes);
 	void (*download)(void *host, const void *src, size_t nbytes);
 	void (*fill)(real *x, int64_t n, real value);
+
+	/* ---- optimiser (cpu_optim.c) ---- */
+	double (*sum_squares)(const struct kernels *k, const real *x, int64_t n);
+	/* In place: p, m, v [n] from g [n]. One pass. */
+	void (*adam)(const struct kernels *k, const struct k_adam *a, real *p, const real *g, real *m, real *v,
+		     int64_t n);
 };
+
+/* Operations of the CPU table, one set a file; kernels_cpu calls them. */
+void kernels_cpu_optim(struct kernels *k);
 
 /* The table for the CPU; pool may be NULL (one thread). Compares sgemm with a double loop first: ERR_NUMERIC
  * when this OpenBLAS kernel computes nonsense on this machine. */

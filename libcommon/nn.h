@@ -29,6 +29,7 @@ struct nn_param {
 struct nn_params; /* ordered set of parameters; owns their memory */
 struct nn_params *nn_params_new(const struct kernels *k);
 void nn_params_free(struct nn_params *ps);
+const struct kernels *nn_params_kernels(const struct nn_params *ps);
 int nn_params_count(const struct nn_params *ps);
 struct nn_param *nn_params_at(const struct nn_params *ps, int i);              /* in the order of nn_params_add */
 struct nn_param *nn_params_find(const struct nn_params *ps, const char *name); /* NULL: none */
