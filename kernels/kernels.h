@@ -57,10 +57,22 @@ struct kernels {
 	/* In place: p, m, v [n] from g [n]. One pass. */
 	void (*adam)(const struct kernels *k, const struct k_adam *a, real *p, const real *g, real *m, real *v,
 		     int64_t n);
+
+	/* ---- losses (cpu_loss.c) ---- */
+	/* y += (*s) x; s is back-end memory. */
+	void (*axpy_var)(const struct kernels *k, real *y, const real *x, const real *s, int64_t n);
+	/*
+	 * Hard shrinkage of assignments by rows (Gong et al., MemAE, ICCV 2019): q = relu(a - l) a / (|a - l| + 1e-12),
+	 * y = q / max(sum of the row's q, 1e-12). a, y [n, d]. Backward: g_a += from g_y, a, y.
+	 */
+	void (*shrink)(const struct kernels *k, const real *a, real *y, int64_t n, int64_t d, double l);
+	void (*shrink_back)(const struct kernels *k, const real *a, const real *y, const real *g_y, real *g_a,
+			    int64_t n, int64_t d, double l);
 };
 
 /* Operations of the CPU table, one set a file; kernels_cpu calls them. */
 void kernels_cpu_optim(struct kernels *k);
+void kernels_cpu_loss(struct kernels *k);
 
 /* The table for the CPU; pool may be NULL (one thread). Compares sgemm with a double loop first: ERR_NUMERIC
  * when this OpenBLAS kernel computes nonsense on this machine. */
