@@ -1,0 +1,19 @@
+/* ts_wire.h - what the files of the wire format share among themselves. */
+#ifndef MOLRILL_TS_WIRE_H
+#define MOLRILL_TS_WIRE_H
+
+#include "ts.h"
+
+/* numpy's dtype string of n bytes ("<f4") -> dtype; false: none of ours. */
+bool ts_dtype_from_numpy(const uint8_t *s, size_t n, enum ts_dtype *d);
+
+/* Compresses one frame (zstd level 1, checksum, content size) and appends it to out. cctx: a ZSTD_CCtx. */
+struct ZSTD_CCtx_s;
+struct ZSTD_CCtx_s *ts_frame_context(struct err *e);
+int ts_frame_compress(struct ZSTD_CCtx_s *cctx, const uint8_t *data, size_t n, struct buf *out, struct err *e);
+
+/* XXH3-128 as 32 hexadecimal digits, of a state (an XXH3_state_t). */
+struct XXH3_state_s;
+void ts_digest_hex(const struct XXH3_state_s *x, char hex[33]);
+
+#endif
