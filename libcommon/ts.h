@@ -167,7 +167,8 @@ struct ts_node {
 	const char *(*libraries)[2];
 };
 void ts_header_add_node(struct ts_header *h, const struct ts_node *node, struct arena *a);
-/* Takes in the history of another stream that was read too: nodes that h lacks, so that the next node has both as parents. */
+/* Takes in the history of another stream that was read too: nodes that h lacks, so that the next node has both as
+ * parents. */
 void ts_header_add_history(struct ts_header *h, const struct ts_header *other, struct arena *a);
 
 /* ---- reading (ts_reader.c) ---------------------------------------------- */

@@ -311,7 +311,7 @@ static int digest_from(const struct ts_map *m, const char *key, bool may_be_empt
 
 int ts_end_from_map(struct ts_end *end, const struct ts_map *m, struct arena *a, struct err *e)
 {
-	static const char *const known[] = {"end",	"n",	    "rows",   "rejects", "filtered",
+	static const char *const known[] = {"end",    "n",        "rows",   "rejects", "filtered",
 					    "warned", "upstream", "digest", "source"};
 	*end = (struct ts_end){0};
 	ts_map_init(&end->extra, a);

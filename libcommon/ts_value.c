@@ -291,8 +291,8 @@ int ts_need_tensor(const struct ts_map *m, const char *key, enum ts_dtype d, int
 		return rc;
 	if (v->u.t.dtype != d || (n_dim >= 0 && v->u.t.n_dim != n_dim)) {
 		if (n_dim < 0)
-			return err_set(e, ERR_SCHEMA, "field %s is %s, not %s", key, value_describe(v, what, sizeof what),
-				       ts_dtype_name(d));
+			return err_set(e, ERR_SCHEMA, "field %s is %s, not %s", key,
+				       value_describe(v, what, sizeof what), ts_dtype_name(d));
 		return err_set(e, ERR_SCHEMA, "field %s is %s, not %s with %d dimension%s", key,
 			       value_describe(v, what, sizeof what), ts_dtype_name(d), n_dim, n_dim == 1 ? "" : "s");
 	}
