@@ -1,0 +1,194 @@
+/* nn_hyper.c - hypergraphs over molecules: neighbours, incidence, the operator G. */
+#include "nn_loss.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct near {
+	double key;
+	int64_t i;
+};
+
+static bool closer(struct near a, struct near b)
+{
+	return a.key < b.key || (a.key == b.key && a.i < b.i);
+}
+
+/* Keeps the k nearest in order; n held so far. Returns the new number held. */
+static int64_t near_insert(struct near *list, int64_t n, int64_t k, struct near x)
+{
+	if (n == k && !closer(x, list[n - 1]))
+		return n;
+	int64_t at = n < k ? n++ : n - 1;
+	for (; at > 0 && closer(x, list[at - 1]); at--)
+		list[at] = list[at - 1];
+	list[at] = x;
+	return n;
+}
+
+void nn_knn(const real *x, int64_t n, int64_t d, int64_t k, int64_t *idx, double *dist, double *mean_dist)
+{
+	struct near *list = malloc((size_t)k * sizeof *list);
+	if (!list)
+		abort();
+	for (int64_t i = 0; i < n; i++) {
+		double sum = 0;
+		int64_t held = near_insert(list, 0, k, (struct near){-1, i}); /* itself first, whatever lies upon it */
+		for (int64_t j = 0; j < n; j++) {
+			double s = 0;
+			for (int64_t c = 0; c < d; c++) {
+				double diff = (double)x[i * d + c] - (double)x[j * d + c];
+				s += diff * diff;
+			}
+			s = sqrt(s);
+			sum += s;
+			if (j != i)
+				held = near_insert(list, held, k, (struct near){s, j});
+		}
+		for (int64_t j = 0; j < held; j++) {
+			idx[i * k + j] = list[j].i;
+			dist[i * k + j] = j ? list[j].key : 0;
+		}
+		if (mean_dist)
+			mean_dist[i] = sum / (double)n;
+	}
+	free(list);
+}
+
+static struct nn_hyper hyper_of_k(const int64_t *idx, const real *value, int64_t n, int64_t k, struct arena *a)
+{
+	int64_t *start = arena_alloc(a, (size_t)(n + 1) * sizeof *start);
+	for (int64_t j = 0; j <= n; j++)
+		start[j] = j * k;
+	return (struct nn_hyper){
+	    .n_node = n, .n_edge = n, .n_entry = n * k, .start = start, .node = idx, .value = value};
+}
+
+struct nn_hyper nn_hyper_knn(const real *x, int64_t n, int64_t d, int64_t k, bool soft, double m, struct arena *a)
+{
+	if (k > n)
+		k = n;
+	int64_t *idx = arena_alloc(a, (size_t)(n * k + 1) * sizeof *idx);
+	double *dist = arena_alloc(a, (size_t)(n * k + 1) * sizeof *dist),
+	       *mean = arena_alloc(a, (size_t)(n + 1) * sizeof *mean);
+	real *value = arena_alloc(a, (size_t)(n * k + 1) * sizeof *value);
+	nn_knn(x, n, d, k, idx, dist, mean);
+	for (int64_t e = 0; e < n * k; e++) {
+		double scale = m * mean[e / k];
+		/* All rows equal: every distance is 0 and so is the scale; alike means 1. */
+		value[e] = soft && scale > 0 ? (real)exp(-dist[e] * dist[e] / (scale * scale)) : 1;
+	}
+	return hyper_of_k(idx, value, n, k, a);
+}
+
+static double tanimoto(const uint8_t *a, const uint8_t *b)
+{
+	int both = 0, any = 0;
+	for (int i = 0; i < 256; i += 8) {
+		uint64_t u, v;
+		memcpy(&u, a + i, 8);
+		memcpy(&v, b + i, 8);
+		both += __builtin_popcountll(u & v);
+		any += __builtin_popcountll(u | v);
+	}
+	return any ? (double)both / any : 1;
+}
+
+struct nn_hyper nn_hyper_fp(const uint8_t *fp, int64_t n, int64_t k, bool soft, struct arena *a)
+{
+	if (k > n)
+		k = n;
+	int64_t *idx = arena_alloc(a, (size_t)(n * k + 1) * sizeof *idx);
+	real *value = arena_alloc(a, (size_t)(n * k + 1) * sizeof *value);
+	struct near *list = arena_alloc(a, (size_t)(k + 1) * sizeof *list);
+	for (int64_t i = 0; i < n; i++) {
+		int64_t held = near_insert(list, 0, k, (struct near){-1, i});
+		for (int64_t j = 0; j < n; j++)
+			if (j != i)
+				held = near_insert(list, held, k,
+						   (struct near){1 - tanimoto(fp + i * 256, fp + j * 256), j});
+		for (int64_t j = 0; j < held; j++) {
+			idx[i * k + j] = list[j].i;
+			value[i * k + j] = soft && j ? (real)(1 - list[j].key) : 1;
+		}
+	}
+	return hyper_of_k(idx, value, n, k, a);
+}
+
+struct nn_hyper nn_hyper_group(const int64_t *group, int64_t n, struct arena *a)
+{
+	int64_t *edge = arena_alloc(a, (size_t)(n + 1) * sizeof *edge),
+		*start = arena_calloc(a, (size_t)n + 2, sizeof *start);
+	int64_t *node = arena_alloc(a, (size_t)(n + 1) * sizeof *node), n_edge = 0;
+	real *value = arena_alloc(a, (size_t)(n + 1) * sizeof *value);
+	for (int64_t i = 0; i < n; i++) {
+		int64_t j = 0;
+		while (group[j] != group[i])
+			j++;
+		edge[i] = j == i ? n_edge++ : edge[j];
+		start[edge[i] + 1]++;
+		value[i] = 1;
+	}
+	for (int64_t j = 0; j < n_edge; j++)
+		start[j + 1] += start[j];
+	int64_t *at = arena_alloc(a, (size_t)(n_edge + 1) * sizeof *at);
+	memcpy(at, start, (size_t)n_edge * sizeof *at);
+	for (int64_t i = 0; i < n; i++)
+		node[at[edge[i]]++] = i;
+	return (struct nn_hyper){
+	    .n_node = n, .n_edge = n_edge, .n_entry = n, .start = start, .node = node, .value = value};
+}
+
+struct nn_hyper nn_hyper_concat(const struct nn_hyper *const *parts, int n_part, struct arena *a)
+{
+	struct nn_hyper h = {.n_node = parts[0]->n_node};
+	for (int p = 0; p < n_part; p++) {
+		h.n_edge += parts[p]->n_edge;
+		h.n_entry += parts[p]->n_entry;
+	}
+	int64_t *start = arena_calloc(a, (size_t)h.n_edge + 1, sizeof *start), edge = 0, entry = 0;
+	int64_t *node = arena_alloc(a, (size_t)(h.n_entry + 1) * sizeof *node);
+	real *value = arena_alloc(a, (size_t)(h.n_entry + 1) * sizeof *value);
+	real *weight = arena_alloc(a, (size_t)(h.n_edge + 1) * sizeof *weight);
+	for (int p = 0; p < n_part; p++) {
+		const struct nn_hyper *q = parts[p];
+		for (int64_t j = 0; j < q->n_edge; j++) {
+			weight[edge] = q->weight ? q->weight[j] : 1;
+			start[++edge] = entry + q->start[j + 1];
+		}
+		memcpy(node + entry, q->node, (size_t)q->n_entry * sizeof *node);
+		memcpy(value + entry, q->value, (size_t)q->n_entry * sizeof *value);
+		entry += q->n_entry;
+	}
+	h.start = start;
+	h.node = node;
+	h.value = value;
+	h.weight = weight;
+	return h;
+}
+
+struct nn_var *nn_hyper_apply(struct nn_tape *t, struct nn_var *x, const struct nn_hyper *h, bool sym)
+{
+	struct arena *a = nn_tape_arena(t);
+	int64_t *edge = arena_alloc(a, (size_t)(h->n_entry + 1) * sizeof *edge);
+	double *dv = arena_calloc(a, (size_t)h->n_node + 1, sizeof *dv),
+	       *de = arena_calloc(a, (size_t)h->n_edge + 1, sizeof *de);
+	real *in = arena_alloc(a, (size_t)(h->n_entry + 1) * sizeof *in),
+	     *out = arena_alloc(a, (size_t)(h->n_entry + 1) * sizeof *out);
+	for (int64_t j = 0; j < h->n_edge; j++)
+		for (int64_t e = h->start[j]; e < h->start[j + 1]; e++) {
+			edge[e] = j;
+			dv[h->node[e]] += (h->weight ? h->weight[j] : 1) * (double)h->value[e];
+			de[j] += (double)h->value[e];
+		}
+	/* A node of no hyperedge keeps nothing: its degree is 0 and no entry reads it. */
+	for (int64_t e = 0; e < h->n_entry; e++) {
+		double w = h->weight ? h->weight[edge[e]] : 1, d = dv[h->node[e]];
+		in[e] = (real)(h->value[e] * w / de[edge[e]] / (sym ? sqrt(d) : 1));
+		out[e] = (real)(h->value[e] / (sym ? sqrt(d) : d));
+	}
+	struct nn_var *members = nn_scale_rows(t, nn_gather(t, x, h->node, h->n_entry), in);
+	struct nn_var *edges = nn_scatter(t, members, edge, h->n_edge);
+	return nn_scatter(t, nn_scale_rows(t, nn_gather(t, edges, edge, h->n_entry), out), h->node, h->n_node);
+}
