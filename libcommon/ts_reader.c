@@ -74,10 +74,12 @@ void ts_reader_free(struct ts_reader *r)
 	free(r);
 }
 
-/* Fails with the place: file, record of the segment, byte offset. */
-static int fail_at(struct ts_reader *r, struct err *e)
+/* The failure `code`, which e already holds unless NULL, at its place: file, record of the segment, byte offset. */
+static int fail_at(struct ts_reader *r, int code, struct err *e)
 {
-	return err_add_place(e, r->name, r->state == IN_SEGMENT ? r->n_record : -1, r->offset);
+	if (e)
+		err_add_place(e, r->name, r->state == IN_SEGMENT ? r->n_record : -1, r->offset);
+	return code;
 }
 
 static int fail_cut(struct ts_reader *r, struct err *e)
@@ -90,7 +92,9 @@ static int fail_cut(struct ts_reader *r, struct err *e)
 		err_set(e, ERR_TRUNCATED, "stream cut before its first record");
 	else
 		err_set(e, ERR_TRUNCATED, "stream cut after record %" PRId64, r->n_record - 1);
-	return err_add_place(e, r->name, -1, -1);
+	if (e)
+		err_add_place(e, r->name, -1, -1);
+	return ERR_TRUNCATED;
 }
 
 /* At least `least` unread bytes, or all that there are. */
@@ -103,10 +107,8 @@ static int in_fill(struct ts_reader *r, size_t least, struct err *e)
 	r->in_pos = 0;
 	while (r->in_n < least && !r->at_eof) {
 		int64_t got = io_read(r->fd, r->in + r->in_n, r->in_cap - r->in_n, e);
-		if (got < 0) {
-			err_add_place(e, r->name, -1, -1);
-			return (int)got;
-		}
+		if (got < 0)
+			return fail_at(r, (int)got, e);
 		r->at_eof = got == 0;
 		r->in_n += (size_t)got;
 	}
@@ -128,7 +130,7 @@ static int magic_check(struct ts_reader *r, struct err *e)
 		err_set(e, ERR_FORMAT, "a tstream without its zstd frames: compress it again as tstream(5) says");
 	else
 		err_set(e, ERR_FORMAT, "not a tstream");
-	return fail_at(r, e);
+	return fail_at(r, ERR_FORMAT, e);
 }
 
 /* The next whole frame into r->frame. 1: there is one, 0: end of input, negative. */
@@ -158,19 +160,14 @@ static int frame_next(struct ts_reader *r, struct err *e)
 		r->in_pos = in.pos;
 		r->frame.n += out.pos;
 		out_full = out.pos == out.size;
-		if (ZSTD_isError(left)) {
-			err_set(e, ERR_FORMAT, "damaged zstd frame: %s", ZSTD_getErrorName(left));
-			return fail_at(r, e);
-		}
-		if (r->frame.n > MAX_FRAME_NBYTES) {
-			err_set(e, ERR_LIMIT, "a zstd frame of more than %zu bytes", MAX_FRAME_NBYTES);
-			return fail_at(r, e);
-		}
+		if (ZSTD_isError(left))
+			return fail_at(r, err_set(e, ERR_FORMAT, "damaged zstd frame: %s", ZSTD_getErrorName(left)), e);
+		if (r->frame.n > MAX_FRAME_NBYTES)
+			return fail_at(
+			    r, err_set(e, ERR_LIMIT, "a zstd frame of more than %zu bytes", MAX_FRAME_NBYTES), e);
 	}
-	if (!r->frame.n) {
-		err_set(e, ERR_FORMAT, "an empty zstd frame");
-		return fail_at(r, e);
-	}
+	if (!r->frame.n)
+		return fail_at(r, err_set(e, ERR_FORMAT, "an empty zstd frame"), e);
 	return 1;
 }
 
@@ -186,14 +183,14 @@ static int end_check(struct ts_reader *r, struct ts_map *m, struct err *e)
 	arena_reset(r->end_arena);
 	int rc = ts_end_from_map(&r->end, m, r->end_arena, e);
 	if (rc)
-		return fail_at(r, e);
+		return fail_at(r, rc, e);
 	ts_digest_hex(r->xxh, hex);
 	if (r->end.counts.n != r->n_record)
 		rc = err_set(e, ERR_FORMAT, "the end map counts %" PRId64 " records, the stream has %" PRId64,
 			     r->end.counts.n, r->n_record);
 	else if (strcmp(hex, r->end.digest))
 		rc = err_set(e, ERR_FORMAT, "the digest is %s, the end map says %s", hex, r->end.digest);
-	return rc ? fail_at(r, e) : 0;
+	return rc ? fail_at(r, rc, e) : 0;
 }
 
 /* Header or end map, the two that the reader itself must understand. */
@@ -206,11 +203,11 @@ static int map_own(struct ts_reader *r, bool is_end, struct err *e)
 		return err_set(e, ERR_MEMORY, "no memory for a map");
 	int rc = ts_unpack(r->item, r->item_nbytes, a, &m, e);
 	if (rc) {
-		fail_at(r, e);
+		fail_at(r, rc, e);
 	} else if (is_end) {
 		rc = end_check(r, &m, e);
 	} else if ((rc = ts_header_from_map(&h, &m, a, e))) {
-		fail_at(r, e);
+		fail_at(r, rc, e);
 	} else {
 		r->header.n = 0;
 		buf_put(&r->header, r->item, r->item_nbytes);
@@ -236,8 +233,8 @@ int ts_reader_next(struct ts_reader *r, struct arena *a, struct ts_map *m, struc
 	r->item = r->frame.data + r->frame_pos;
 	rc = ts_walk(r->item, r->frame.n - r->frame_pos, &r->item_nbytes, &local);
 	if (rc) { /* frames hold whole maps: running past one is damage, not a cut */
-		err_set(e, rc == ERR_TRUNCATED ? ERR_FORMAT : rc, "%s", local.msg);
-		return fail_at(r, e);
+		rc = rc == ERR_TRUNCATED ? ERR_FORMAT : rc;
+		return fail_at(r, err_set(e, rc, "%s", local.msg), e);
 	}
 	r->frame_pos += r->item_nbytes;
 	if (r->state != IN_SEGMENT) {
@@ -257,7 +254,7 @@ int ts_reader_next(struct ts_reader *r, struct arena *a, struct ts_map *m, struc
 	if (m) {
 		rc = ts_unpack(r->item, r->item_nbytes, a, m, e);
 		if (rc)
-			return fail_at(r, e);
+			return fail_at(r, rc, e);
 	}
 	if (item != TS_END)
 		XXH3_128bits_update(r->xxh, r->item, r->item_nbytes);
