@@ -128,7 +128,7 @@ static void test_flips(void)
 		buf_free(&seen);
 	}
 	tap_ok(!wrong, "no flipped bit of %zu gives other records as a success", 8 * s.n);
-	tap_ok(n_same < 8, "and only bits without meaning give success at all (%d)", n_same);
+	tap_ok(n_same < (int)(s.n / 6), "and only bits without meaning give success at all (%d)", n_same);
 	buf_free(&s);
 	buf_free(&want);
 }

@@ -1,0 +1,32 @@
+/*
+ * cli_stream.h - the streams among a program's operands, one after the other, and what a filter writes. Layer 4.
+ */
+#ifndef MOLRILL_CLI_STREAM_H
+#define MOLRILL_CLI_STREAM_H
+
+#include "cli.h"
+
+/* All operands (none: standard input) as one sequence of segments. */
+struct cli_stream;
+int cli_stream_open(const struct cli *c, struct cli_stream **s, struct err *e);
+void cli_stream_free(struct cli_stream *s); /* takes NULL */
+/* As ts_reader_next, over all operands: TS_EOF comes after the last. Each operand must be whole. */
+int cli_stream_next(struct cli_stream *s, struct arena *a, struct ts_map *m, struct err *e);
+/* Reader of the current operand: header, bytes, counts. */
+struct ts_reader *cli_stream_reader(const struct cli_stream *s);
+/* The header of the current segment, with the door's check of its schema ("" for any). */
+int cli_stream_header(struct cli_stream *s, const char *schema, struct ts_header *h, struct arena *a, struct err *e);
+/* Adds operand and record number to a failure of the record just read. Returns code. */
+int cli_stream_fail(const struct cli_stream *s, int code, struct err *e);
+
+/* A stream on the program's output. */
+struct cli_sink {
+	struct cli_out out;
+	struct ts_writer *w;
+	bool open;
+};
+int cli_sink_open(const struct cli *c, struct cli_sink *k, struct err *e);
+/* Commits (or, without success, discards) the output. e keeps the first failure; returns its code. */
+int cli_sink_close(struct cli_sink *k, bool success, struct err *e);
+
+#endif
