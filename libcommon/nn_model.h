@@ -98,6 +98,12 @@ struct nn_batch {
 /* ---- the model (nn_model.c) --------------------------------------------- */
 
 enum { NN_PART_ENCODERS = 1, NN_PART_CODES = 2, NN_PART_STRUCTURE = 4, NN_PART_HEAD = 8 };
+/* Variables of the step just taken, for nn_model_after_step; valid until the tape begins anew. */
+struct nn_last {
+	struct nn_var *code[NN_N_VIEW], *g, *assign;
+	const uint8_t *has;
+	int64_t n_mol, n_seed;
+};
 struct nn_model {
 	struct nn_config cfg;
 	unsigned views; /* mask of cfg.views */
@@ -110,11 +116,13 @@ struct nn_model {
 	struct nn_params *ps;
 	const struct kernels *k;
 	struct arena *arena; /* owns names and small arrays */
+	struct nn_last last;
 };
 /*
  * Builds the parameters of the parts asked for (bits NN_PART_*), at their starting values by seed. Parameter names:
  * gnn.*, geom.*, cnn.*, mm.heads.M.*, mm.encoders.M.*, mm.decoders.M.*, mm.fuse.*, mask_head.*, hyper.theta.weight,
- * hyper.bn.*, memory.weight, queue.* (state), head.weight, head.bias. M counts views 2d, 3d, img = 0, 1, 2.
+ * hyper.bn.* (further layers hyper.L.*), memory.weight, memory.filled (state), queue.M, queue.M.at (state),
+ * head.weight, head.bias. M counts views 2d, 3d, img = 0, 1, 2.
  */
 int nn_model_new(struct nn_model **m, const struct kernels *k, const struct nn_config *c, unsigned parts, uint64_t seed,
 		 struct err *e);
@@ -167,11 +175,12 @@ void nn_model_read(struct nn_model *m, struct nn_tape *t, struct nn_var *g, stru
 int nn_model_structure(struct nn_model *m, struct nn_tape *t, const real *codes, const uint8_t *has, int64_t n,
 		       const struct nn_hyper *h, int64_t n_seed, struct nn_var **loss, struct nn_losses *out,
 		       struct err *e);
+/*
+ * Anchors that start as data fill up in the first steps: while memory.filled < slots, rows of g that are not yet there
+ * become the next anchors, and only filled ones are read. A test sets memory.filled itself.
+ */
 /* After the optimiser's step: momentum anchors and the queue of codes move. */
 void nn_model_after_step(struct nn_model *m, struct nn_tape *t);
-/* Sets the anchors from rows of g of distinct molecules (host [n, hyper_width]); called before the first step. */
-void nn_model_init_anchors(struct nn_model *m, const real *g, int64_t n, uint64_t seed);
-
 /* Section 4: logits (classification) or standardised values (regression) [n_mol, n_task]; loss on b->y. */
 int nn_model_logits(struct nn_model *m, struct nn_tape *t, const struct nn_batch *b, struct nn_var **logits,
 		    struct err *e);
