@@ -15,10 +15,10 @@ extern "C" {
 typedef double mol_lbfgs_fn(void *ctx, const double *x, double *g);
 
 struct mol_lbfgs_opts {
-	int max_iter;    /* iterations at most */
-	int max_eval;    /* function values at most, 0: no bound of its own */
-	double g_tol;    /* done when no component of the gradient is larger */
-	double f_tol;    /* done when the value sinks by less than f_tol * (1 + |f|) in three iterations running; 0: off */
+	int max_iter; /* iterations at most */
+	int max_eval; /* function values at most, 0: no bound of its own */
+	double g_tol; /* done when no component of the gradient is larger */
+	double f_tol; /* done when the value sinks by less than f_tol * (1 + |f|) in three iterations running; 0: off */
 	double max_step; /* no coordinate moves further in one iteration */
 };
 struct mol_lbfgs_result {
@@ -31,8 +31,8 @@ struct mol_lbfgs_result {
 struct mol_lbfgs;
 struct mol_lbfgs *mol_lbfgs_new(struct arena *a, int n_max);
 /*
- * Minimises fn over x [n] (double, read and written, n <= n_max). On return x is the best point seen. A value that is not finite
- * counts as uphill. Never fails: *r says how far it came.
+ * Minimises fn over x [n] (double, read and written, n <= n_max). On return x is the best point seen. A value that is
+ * not finite counts as uphill. Never fails: *r says how far it came.
  */
 void mol_lbfgs_minimise(struct mol_lbfgs *w, int n, double *x, mol_lbfgs_fn *fn, void *ctx,
 			const struct mol_lbfgs_opts *o, struct mol_lbfgs_result *r);

@@ -1,0 +1,57 @@
+/*
+ * mol_conf.h - conformers: distance geometry, then a force field, each one
+ * through a gate. A part of layer 2a beside mol.h.
+ */
+#ifndef MOLRILL_MOL_CONF_H
+#define MOLRILL_MOL_CONF_H
+
+#include "mol.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define MOL_CONF_MAX_ATOM 1500 /* with hydrogens; larger molecules are refused as "too-large" */
+
+/* ---- the gate (mol_gate.c) ---------------------------------------------- */
+
+enum mol_gate_flags { MOL_GATE_STEREO = 1, MOL_GATE_CONTACTS = 2, MOL_GATE_BONDS = 4, MOL_GATE_ALL = 7 };
+/*
+ * Judges coordinates pos [n_atom, 3] (angstrom) of m, hydrogens as atoms. Finite always; by flags: no pair of atoms
+ * that are not bonded below 1 angstrom, in and between fragments ("clash"); each chiral centre and double bond,
+ * recomputed from the coordinates, as in m ("stereo-wrong"); each bond within 15 % of its ideal length ("bond-length").
+ * True if it passes, else *why (may be NULL) says what failed.
+ */
+bool mol_gate_check(const struct mol *m, const double *pos, unsigned flags, struct mol_reject *why);
+
+/* ---- conformers (mol_conf.c) -------------------------------------------- */
+
+struct mol_conf_opts {
+	int n_conf;      /* conformers wanted */
+	double rmsd_ang; /* none kept that is nearer to an earlier one (heavy atoms, best fit); 0: all */
+	uint64_t seed;
+};
+struct mol_conf_set {
+	int n, n_atom;
+	double *pos; /* [n, n_atom, 3], angstrom */
+};
+/*
+ * Conformers of m (hydrogens as atoms, any number of fragments; these are laid side by side, 3 angstrom apart at
+ * least). The result depends on m, the options and the seed alone. 0; or ERR_CHEM with *why filled when not one
+ * conformer passes the gate. Memory is the arena's.
+ */
+int mol_conf_generate(const struct mol *m, const struct mol_conf_opts *o, struct arena *a, struct mol_conf_set **out,
+		      struct mol_reject *why, struct err *e);
+
+/* ---- likeness (mol_rmsd.c) ---------------------------------------------- */
+
+/*
+ * Root mean square distance of two sets of n points p, q [n, 3] after the best rotation and translation, by the largest
+ * root of the characteristic polynomial of the quaternion matrix (Theobald, Acta Cryst. A61, 478, 2005).
+ */
+double mol_rmsd_ang(int n, const double *p, const double *q);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
