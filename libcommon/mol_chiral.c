@@ -16,17 +16,46 @@ double mol_volume_of(const int32_t atom[4], const double *x, const double *y, co
 	       p[0][2] * (p[1][0] * p[2][1] - p[1][1] * p[2][0]);
 }
 
-/* Resolves a hydrogen that the centre counts as implicit; a lone pair is answered with the centre itself. */
-static int center_neighbour(const struct mol *m, const struct mol_center *c, int k)
+void mol_center_neighbours(const struct mol *m, const struct mol_center *c, int32_t nbr[4])
 {
-	if (c->nbr[k] >= 0)
-		return c->nbr[k];
-	for (int q = m->adj_start[c->atom]; q < m->adj_start[c->atom + 1]; q++) {
-		int x = m->adj_atom[q];
-		if (x != c->nbr[0] && x != c->nbr[1] && x != c->nbr[2] && x != c->nbr[3])
-			return x;
+	for (int k = 0; k < 4; k++) {
+		nbr[k] = c->nbr[k];
+		for (int q = m->adj_start[c->atom]; nbr[k] < 0 && q < m->adj_start[c->atom + 1]; q++) {
+			int x = m->adj_atom[q];
+			if (x != c->nbr[0] && x != c->nbr[1] && x != c->nbr[2] && x != c->nbr[3])
+				nbr[k] = x;
+		}
 	}
-	return c->atom;
+}
+
+void mol_center_range(int atom, const int32_t nbr[4], const double *pos, int step_atom, int step_axis, double *lo,
+		      double *hi)
+{
+	double u[4][3];
+	int lone = -1;
+	for (int k = 0; k < 4; k++) {
+		double s = 0;
+		for (int t = 0; nbr[k] >= 0 && t < 3; t++) {
+			u[k][t] = pos[nbr[k] * step_atom + t * step_axis] - pos[atom * step_atom + t * step_axis];
+			s += u[k][t] * u[k][t];
+		}
+		if (nbr[k] < 0)
+			lone = k;
+		for (int t = 0; t < 3; t++)
+			u[k][t] = nbr[k] >= 0 && s > 0 ? u[k][t] / sqrt(s) : 0;
+	}
+	*lo = INFINITY;
+	*hi = -INFINITY;
+	for (int k = 0; k < 4; k++) { /* the face without k; its turn alternates */
+		if (lone >= 0 && lone != k)
+			continue;
+		const double *a = u[k == 0 ? 1 : 0], *b = u[k <= 1 ? 2 : 1], *c = u[k <= 2 ? 3 : 2];
+		double t = a[0] * (b[1] * c[2] - b[2] * c[1]) + a[1] * (b[2] * c[0] - b[0] * c[2]) +
+			   a[2] * (b[0] * c[1] - b[1] * c[0]);
+		t = k % 2 ? -t : t;
+		*lo = t < *lo ? t : *lo;
+		*hi = t > *hi ? t : *hi;
+	}
 }
 
 static double length_between(const struct mol_ideal *id, int i, int j)
@@ -40,8 +69,10 @@ static void add_center(const struct mol_ideal *id, const struct mol_center *c, s
 	struct mol_volume *v = &out->v[out->n++];
 	double len[4], sum = 0;
 	bool whole = true;
+	mol_center_neighbours(id->m, c, v->atom);
 	for (int k = 0; k < 4; k++) {
-		v->atom[k] = center_neighbour(id->m, c, k);
+		if (v->atom[k] < 0)
+			v->atom[k] = c->atom;
 		whole = whole && v->atom[k] != c->atom;
 		len[k] = length_between(id, c->atom, v->atom[k]);
 	}

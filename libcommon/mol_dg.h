@@ -71,6 +71,16 @@ struct mol_volumes {
 	struct mol_volume *v;
 };
 void mol_volumes_find(const struct mol_ideal *id, struct arena *a, struct mol_volumes *out);
+/* The four neighbours of c with hydrogens in the place of implicit ones; a lone pair stays -1. */
+void mol_center_neighbours(const struct mol *m, const struct mol_center *c, int32_t nbr[4]);
+/*
+ * Range of the four volumes that unit vectors from `atom` to three of its neighbours span, each with the sign of the
+ * whole tetrahedron: -0.77 all when they stand regularly and counter-clockwise seen from the first, +0.77 clockwise;
+ * both signs when the atom lies outside its neighbours' tetrahedron. A neighbour of -1 (lone pair) leaves one volume.
+ * Coordinate k of atom i is pos[i * step_atom + k * step_axis].
+ */
+void mol_center_range(int atom, const int32_t nbr[4], const double *pos, int step_atom, int step_axis, double *lo,
+		      double *hi);
 double mol_volume_of(const int32_t atom[4], const double *x, const double *y, const double *z);
 
 /* ---- torsions (mol_torsion.c) ------------------------------------------- */

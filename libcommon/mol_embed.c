@@ -10,6 +10,7 @@
 
 enum { N_ATTEMPT = 30 };
 static const int64_t WORK = 4000000000; /* pairs a conformer */
+static const double DEPTH = 0.15;       /* of an atom in its tetrahedron, see mol_center_range */
 
 struct mol_embedder {
 	const struct mol *m;
@@ -33,14 +34,27 @@ struct mol_embedder *mol_embedder_new(const struct mol *m, struct arena *a)
 	return e;
 }
 
-static bool stereo_volumes_hold(const struct mol_dgerror *f, const double *x)
+/* Stereo centres turn the right way, and every atom with four neighbours stands inside their tetrahedron. */
+static const char *judge_centers(const struct mol_embedder *e, const double *x)
 {
-	for (int k = 0; k < f->volumes.n_stereo; k++) {
-		const struct mol_volume *v = &f->volumes.v[k];
-		if (!(mol_volume_of(v->atom, x, x + f->np, x + 2 * f->np) < 0.6 * (double)(v->hi * v->scale)))
-			return false;
+	const struct mol *m = e->m;
+	int np = e->error->np;
+	double lo, hi;
+	for (int k = 0; k < m->n_center; k++) {
+		int32_t nbr[4];
+		mol_center_neighbours(m, &m->center[k], nbr);
+		mol_center_range(m->center[k].atom, nbr, x, 1, np, &lo, &hi);
+		if (!(hi < -DEPTH))
+			return "stereo-wrong";
 	}
-	return true;
+	for (int i = 0; i < m->n_atom; i++) {
+		if (m->atom[i].degree != 4 || m->atom[i].hybrid != MOL_SP3)
+			continue;
+		mol_center_range(i, m->adj_atom + m->adj_start[i], x, 1, np, &lo, &hi);
+		if (!(hi < -DEPTH || lo > DEPTH))
+			return "embed-failed";
+	}
+	return NULL;
 }
 
 /* One attempt: NULL or the reason code. */
@@ -64,8 +78,9 @@ static const char *attempt(struct mol_embedder *e, struct rng *r, bool by_metric
 	f->w_fourth = 0.5;
 	f->w_flat = 0.3;
 	mol_lbfgs_minimise(e->lbfgs, 4 * np, x, mol_dgerror_value, f, &o, &res);
-	if (!stereo_volumes_hold(f, x))
-		return "stereo-wrong";
+	const char *bad = judge_centers(e, x);
+	if (bad)
+		return bad;
 	if (!(res.f / n < 0.3))
 		return "embed-failed";
 	for (int i = 0; i < np; i++)
@@ -81,6 +96,9 @@ static const char *attempt(struct mol_embedder *e, struct rng *r, bool by_metric
 	for (int i = 0; i < n; i++)
 		for (int c = 0; c < 3; c++)
 			pos[3 * i + c] = x[c * np + i];
+	bad = judge_centers(e, x);
+	if (bad)
+		return bad;
 	struct mol_reject why;
 	return mol_gate_check(e->m, pos, MOL_GATE_ALL, &why) ? NULL : why.code;
 }

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static const double CONTACT_ANG = 1.0, BOND_SLACK = 0.15;
+static const double CONTACT_ANG = 1.0, BOND_SLACK = 0.15, DEPTH = 0.1;
 
 static bool refuse(struct mol_reject *why, const char *code, const char *text)
 {
@@ -35,44 +35,6 @@ static void direction(const double *pos, int from, int to, double out[3])
 	s = s > 0 ? 1 / sqrt(s) : 0;
 	for (int k = 0; k < 3; k++)
 		out[k] *= s;
-}
-
-static double triple(const double a[3], const double b[3], const double c[3])
-{
-	return a[0] * (b[1] * c[2] - b[2] * c[1]) + a[1] * (b[2] * c[0] - b[0] * c[2]) +
-	       a[2] * (b[0] * c[1] - b[1] * c[0]);
-}
-
-/* The centre's own hydrogen where the parser counts it as implicit, else -1 (a lone pair). */
-static int hidden_neighbour(const struct mol *m, const struct mol_center *c)
-{
-	for (int q = m->adj_start[c->atom]; q < m->adj_start[c->atom + 1]; q++) {
-		int x = m->adj_atom[q];
-		if (x != c->nbr[0] && x != c->nbr[1] && x != c->nbr[2] && x != c->nbr[3])
-			return x;
-	}
-	return -1;
-}
-
-/* Directions from the centre only, so that long and short bonds count alike: below -0.2 is well counter-clockwise. */
-static bool center_holds(const struct mol *m, const struct mol_center *c, const double *pos)
-{
-	double u[4][3];
-	int lone = -1;
-	for (int k = 0; k < 4; k++) {
-		int x = c->nbr[k] >= 0 ? c->nbr[k] : hidden_neighbour(m, c);
-		if (x < 0)
-			lone = k;
-		else
-			direction(pos, c->atom, x, u[k]);
-	}
-	if (lone >= 0)
-		memset(u[lone], 0, sizeof u[lone]);
-	double e[3][3];
-	for (int k = 0; k < 3; k++)
-		for (int t = 0; t < 3; t++)
-			e[k][t] = u[k + 1][t] - u[0][t];
-	return triple(e[0], e[1], e[2]) < (lone >= 0 ? -0.1 : -0.4);
 }
 
 static bool cistrans_holds(const struct mol_cistrans *c, const double *pos)
@@ -122,12 +84,17 @@ bool mol_gate_check(const struct mol *m, const double *pos, unsigned flags, stru
 	for (int k = 0; k < 3 * m->n_atom; k++)
 		if (!isfinite(pos[k]))
 			return refuse(why, "embed-failed", "a coordinate is not a finite number");
-	for (int k = 0; flags & MOL_GATE_STEREO && k < m->n_center; k++)
-		if (!center_holds(m, &m->center[k], pos)) {
+	for (int k = 0; flags & MOL_GATE_STEREO && k < m->n_center; k++) {
+		int32_t nbr[4];
+		double lo, hi;
+		mol_center_neighbours(m, &m->center[k], nbr);
+		mol_center_range(m->center[k].atom, nbr, pos, 3, 1, &lo, &hi);
+		if (!(hi < -DEPTH)) {
 			snprintf(text, sizeof text, "the chiral centre %s is inverted or flat",
 				 name_of(m, m->center[k].atom, p));
 			return refuse(why, "stereo-wrong", text);
 		}
+	}
 	for (int k = 0; flags & MOL_GATE_STEREO && k < m->n_cistrans; k++)
 		if (!cistrans_holds(&m->cistrans[k], pos)) {
 			snprintf(text, sizeof text, "the double bond %s=%s has the wrong side or is twisted",
