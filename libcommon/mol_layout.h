@@ -27,11 +27,12 @@ struct lay {
 	int32_t n_system, *system;               /* ring system of each atom, or -1 */
 	int32_t n_cistrans;
 	struct mol_cistrans *cistrans;
-	struct vec *pos; /* [n_atom] */
-	bool *placed;
+	struct vec *pos;     /* [n_atom] */
+	bool *seen, *placed; /* in the tree; with coordinates in the frame of the fragment */
 	/* The tree of bonds outside rings. Atoms behind bond parent-to-child are order[from[c] .. to[c]). */
-	int32_t *parent, *order, *from, *to; /* of atoms; from and to are set for the atom where a bond of the tree ends */
-	int64_t work;                        /* pairs looked at in the relief of clashes */
+	int32_t *parent, *order, *from,
+	    *to;      /* of atoms; from and to are set for the atom where a bond of the tree ends */
+	int64_t work; /* pairs looked at in the relief of clashes */
 };
 
 /* mol_layout_graph.c: the copy, its rings and ring systems. */

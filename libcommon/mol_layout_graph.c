@@ -181,6 +181,7 @@ struct lay *lay_new(const struct mol *m, struct arena *arena)
 	}
 	l->pos = arena_calloc(arena, (size_t)n + 1, sizeof *l->pos);
 	l->placed = arena_calloc(arena, (size_t)n + 1, sizeof *l->placed);
+	l->seen = arena_calloc(arena, (size_t)n + 1, sizeof *l->seen);
 	int32_t **ints[] = {&l->parent, &l->order, &l->from, &l->to};
 	for (size_t i = 0; i < sizeof ints / sizeof *ints; i++)
 		*ints[i] = arena_calloc(arena, (size_t)n + 1, sizeof **ints[i]);

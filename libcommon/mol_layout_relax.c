@@ -68,7 +68,8 @@ void lay_relax(const struct lay *l, const int32_t *atoms, int32_t n, struct vec 
 	int32_t *local = arena_alloc(arena, ((size_t)l->n_atom + 1) * sizeof *local), n_spring = 0;
 	uint8_t *near = arena_calloc(arena, (size_t)n * (size_t)n + 1, 1);
 	struct spring *spring = arena_alloc(arena, ((size_t)n * (size_t)n + 1) * sizeof *spring);
-	struct vec *x = arena_alloc(arena, ((size_t)n + 1) * sizeof *x), *g = arena_alloc(arena, ((size_t)n + 1) * sizeof *g);
+	struct vec *x = arena_alloc(arena, ((size_t)n + 1) * sizeof *x),
+		   *g = arena_alloc(arena, ((size_t)n + 1) * sizeof *g);
 	const struct lay_bond **bond;
 	int32_t n_bond = bonds_gather(l, atoms, n, &bond);
 	for (int32_t i = 0; i < l->n_atom; i++)
@@ -90,7 +91,8 @@ void lay_relax(const struct lay *l, const int32_t *atoms, int32_t n, struct vec 
 			int32_t a = local[ring[i]], b = local[ring[(i + 2) % size]];
 			if (near[a * n + b])
 				continue;
-			double width = size > 8 ? 1.75 : plane_polar(2 * PLANE_PI / size).y / plane_polar(PLANE_PI / size).y;
+			double width =
+			    size > 8 ? 1.75 : plane_polar(2 * PLANE_PI / size).y / plane_polar(PLANE_PI / size).y;
 			spring[n_spring++] = (struct spring){a, b, width, size > 8 ? 0.1 : 0.3};
 			near[a * n + b] = near[b * n + a] = 1;
 		}
