@@ -43,6 +43,31 @@ struct mol_conf_set {
 int mol_conf_generate(const struct mol *m, const struct mol_conf_opts *o, struct arena *a, struct mol_conf_set **out,
 		      struct mol_reject *why, struct err *e);
 
+/* ---- coordinates of the input (mol_conf_input.c) ------------------------ */
+
+struct mol_conf_input {
+	int n;
+	const float *pos;      /* [n, 3], angstrom */
+	const int64_t *z;      /* [n] */
+	const int64_t *source; /* [n_kept]: index here of each kept atom */
+};
+/*
+ * The input's coordinates as a set of one conformer of `whole`, the molecule whose first n_kept atoms are the kept ones
+ * and whose others are its hydrogens. An input without any of these hydrogens gives a set of n_kept atoms. False: *why
+ * says what does not fit ("no-coordinates"). Judges no geometry.
+ */
+bool mol_conf_from_input(const struct mol *whole, int n_kept, const struct mol_conf_input *in, struct arena *a,
+			 struct mol_conf_set **out, struct mol_reject *why);
+
+/* ---- output for people (mol_sdf_write.c) -------------------------------- */
+
+/*
+ * Appends an SDF record of m at pos [n_atom, 3]: title id, tags smiles, id and, unless energy_kcal is NULL, energy.
+ * V2000, or V3000 past 999 atoms or bonds.
+ */
+void mol_sdf_write(struct buf *out, const struct mol *m, const double *pos, const char *id, const char *smiles,
+		   const double *energy_kcal);
+
 /* ---- likeness (mol_rmsd.c) ---------------------------------------------- */
 
 /*
