@@ -76,7 +76,7 @@ int ts_sdf_write(FILE *out, const struct ts_header *h, const struct ts_map *m, s
 		return rc;
 	int64_t n = z->shape[0], n_h = pos && pos_h && parent ? pos_h->shape[0] : 0, n_bond = n_h;
 	int64_t n_edge = edge && attr ? edge->shape[1] : 0;
-	const int64_t *from = n_edge ? edge->data : NULL, *to = from + n_edge;
+	const int64_t *from = n_edge ? edge->data : NULL, *to = n_edge ? from + n_edge : NULL;
 	for (int64_t i = 0; i < n_edge; i++) {
 		if (from[i] < 0 || from[i] >= n || to[i] < 0 || to[i] >= n)
 			return err_set(e, ERR_SCHEMA, "edge_index points past the atoms");

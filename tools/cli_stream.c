@@ -2,6 +2,7 @@
 #include "cli_stream.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 struct cli_stream {
@@ -85,6 +86,77 @@ int cli_stream_fail(const struct cli_stream *s, int code, struct err *e)
 {
 	err_add_place(e, s->name, ts_reader_record(s->r) - 1, -1);
 	return code;
+}
+
+static void counts_add(struct ts_counts *sum, const struct ts_counts *c)
+{
+	sum->n += c->n;
+	sum->rows += c->rows;
+	sum->rejects += c->rejects;
+	sum->filtered += c->filtered;
+	sum->warned += c->warned;
+}
+
+static int segment_begins(struct cli_stream *s, const char *schema, struct arena *keep, struct cli_gathered *g,
+			  struct err *e)
+{
+	struct ts_header h;
+	int rc = cli_stream_header(s, schema, &h, keep, e);
+	if (!rc && !g->n_segment++) {
+		g->header = h;
+	} else if (!rc && !(rc = ts_header_same_kind(&g->header, &h, e))) {
+		ts_header_add_history(&g->header, &h, keep);
+		for (int i = 0; i < h.n_field; i++)
+			ts_header_add_field(&g->header, h.fields[i], keep);
+	}
+	return rc;
+}
+
+static void segment_ends(struct cli_stream *s, struct cli_gathered *g)
+{
+	struct ts_end one;
+	ts_end_follow(&one, ts_reader_end(s->r));
+	counts_add(&g->follow.counts, &one.counts);
+	counts_add(&g->follow.upstream, &one.upstream);
+	char both[64];
+	memcpy(both, g->follow.source, 32);
+	memcpy(both + 32, one.source, 32);
+	if (g->n_segment == 1)
+		memcpy(g->follow.source, one.source, sizeof one.source);
+	else /* several segments: a digest of their digests */
+		io_digest_hex(both, sizeof both, g->follow.source);
+}
+
+int cli_gather(struct cli_stream *s, const char *schema, struct arena *keep, cli_record_fn *fn, void *ctx,
+	       struct cli_gathered *g, struct err *e)
+{
+	const struct ts_schema *rules = ts_schema_find(schema);
+	struct arena *a = arena_new(0);
+	struct ts_map m;
+	*g = (struct cli_gathered){0};
+	int item, rc = ts_spool_new(&g->spool, e);
+	while (!rc && (item = cli_stream_next(s, a, &m, e)) != TS_EOF) {
+		if (item < 0) {
+			rc = item;
+		} else if (item == TS_HEADER) {
+			rc = segment_begins(s, schema, keep, g, e);
+		} else if (item == TS_END) {
+			segment_ends(s, g);
+		} else {
+			rc = rules ? ts_schema_check(rules, &g->header, &m, NULL, e) : 0;
+			int out = !rc && fn ? fn(ctx, &m, e) : 0;
+			size_t n;
+			const uint8_t *data = ts_reader_bytes(s->r, &n);
+			g->follow.counts.filtered += out == 1;
+			if (!rc)
+				rc = out < 0 ? out : out ? 0 : ts_spool_add(g->spool, data, n, e);
+			if (rc)
+				cli_stream_fail(s, rc, e);
+		}
+		arena_reset(a);
+	}
+	arena_free(a);
+	return rc;
 }
 
 int cli_sink_open(const struct cli *c, struct cli_sink *k, struct err *e)

@@ -19,6 +19,21 @@ int cli_stream_header(struct cli_stream *s, const char *schema, struct ts_header
 /* Adds operand and record number to a failure of the record just read. Returns code. */
 int cli_stream_fail(const struct cli_stream *s, int code, struct err *e);
 
+/*
+ * All records of all segments in a spool, for a program that needs the whole before it answers. Segments must be of
+ * one kind (schema, tasks, features). `fn` (may be NULL) sees each record: 0 keeps it, 1 leaves it out (it counts as
+ * filtered), negative fails. `follow` is what ts_end_follow says of the segments together.
+ */
+struct cli_gathered {
+	struct ts_spool *spool;
+	struct ts_header header; /* of the first segment, with the history of all */
+	struct ts_end follow;
+	int64_t n_segment;
+};
+typedef int cli_record_fn(void *ctx, const struct ts_map *m, struct err *e);
+int cli_gather(struct cli_stream *s, const char *schema, struct arena *keep, cli_record_fn *fn, void *ctx,
+	       struct cli_gathered *g, struct err *e);
+
 /* A stream on the program's output. */
 struct cli_sink {
 	struct cli_out out;

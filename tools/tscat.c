@@ -274,7 +274,7 @@ static int output_close(struct tscat *t, int rc, struct err *e)
 
 int main(int argc, char **argv)
 {
-	struct conf conf = {.n = -1};
+	struct conf conf = {.cli = {.output = "-", .n_worker = 1}, .n = -1};
 	struct tscat t = {.conf = &conf};
 	struct err e = {0};
 	int code = cli_begin(&conf, sizeof conf, "tscat", "[FILE ...]", options, NULL, argc, argv);
