@@ -1,0 +1,57 @@
+/* mol_ff.c - one door to all force fields. */
+#include "mol_ff_impl.h"
+
+#include <string.h>
+
+const char *const mol_ff_names[] = {"mmff94", "mmff94s", "uff", NULL};
+
+int mol_ff_new(const struct mol *m, enum mol_ff_kind kind, struct arena *a, struct mol_ff **out, struct mol_reject *why,
+	       struct err *e)
+{
+	int rc;
+	*out = NULL;
+	if (kind == MOL_FF_UFF) {
+		rc = mol_uff_new(m, a, out, why, e);
+	} else {
+		why->code = "no-parameters";
+		why->column = 0;
+		snprintf(why->msg, sizeof why->msg, "no parameters of %s at hand", mol_ff_names[kind]);
+		rc = err_set(e, ERR_CHEM, "%s", why->msg);
+	}
+	if (rc)
+		return rc;
+	(*out)->kind = kind;
+	(*out)->n_atom = m->n_atom;
+	(*out)->scratch = arena_alloc(a, 3 * (size_t)(m->n_atom + 1) * sizeof(double));
+	return 0;
+}
+
+enum mol_ff_kind mol_ff_kind_of(const struct mol_ff *ff)
+{
+	return ff->kind;
+}
+
+double mol_ff_energy_kcal(const struct mol_ff *ff, const double *pos, double *grad, double *terms)
+{
+	double own[MOL_FF_N_TERM] = {0}, total = 0;
+	if (!grad)
+		grad = ff->scratch;
+	memset(grad, 0, 3 * (size_t)ff->n_atom * sizeof *grad);
+	ff->energy(ff, pos, grad, own);
+	for (int i = 0; i < MOL_FF_N_TERM; i++)
+		total += own[i];
+	if (terms)
+		memcpy(terms, own, sizeof own);
+	return total;
+}
+
+static double energy_of(void *ctx, const double *x, double *g)
+{
+	return mol_ff_energy_kcal(ctx, x, g, NULL);
+}
+
+void mol_ff_minimise(const struct mol_ff *ff, double *pos, struct mol_lbfgs *w, const struct mol_lbfgs_opts *o,
+		     struct mol_lbfgs_result *r)
+{
+	mol_lbfgs_minimise(w, 3 * ff->n_atom, pos, energy_of, (void *)ff, o, r);
+}
