@@ -96,6 +96,7 @@ struct mol_parse_opts {
 };
 /* Once a process, before the first molecule: loads Open Babel's tables (milliseconds). */
 int mol_start(struct err *e);
+const char *mol_openbabel_version(void); /* "3.1.1", for provenance */
 /*
  * SMILES -> molecule, perceived (rings, aromaticity, stereo, hybridisation, conjugation). 0, or ERR_CHEM with
  * *why filled, or another negative code for failures that are not the molecule's.
@@ -107,6 +108,33 @@ int mol_parse_sdf(const char *block, size_t n, const struct mol_parse_opts *o, s
 		  struct mol_reject *why, struct err *e);
 /* Copy of m with its n_h hydrogens as atoms after the heavy ones, in the order of their parents. */
 struct mol *mol_add_hydrogens(const struct mol *m, struct arena *a);
+
+/* ---- what mol2graph asks of a molecule ------------------------------------ */
+
+enum mol_feature_set { MOL_FEATURES_OGB, MOL_FEATURES_HU };
+/* Columns of x and of edge_attr: 9 and 3 (ogb), 2 and 2 (hu). */
+int mol_features_n_atom(enum mol_feature_set s);
+int mol_features_n_bond(enum mol_feature_set s);
+/*
+ * x int64 [n_atom, columns], edge_index int64 [2, 2 n_bond], edge_attr int64 [2 n_bond, columns]: each bond in both
+ * directions, sorted by (source, target). The caller owns all three.
+ */
+void mol_features_fill(const struct mol *m, enum mol_feature_set s, int64_t *x, int64_t *edge_index,
+		       int64_t *edge_attr);
+/* Bemis-Murcko scaffold, canonical SMILES with chirality; "" for a molecule without a ring. In the arena. */
+int mol_scaffold(const struct mol *m, struct arena *a, const char **smiles, struct err *e);
+/* Canonical SMILES without stereo. In the arena. */
+int mol_canonical_flat(const struct mol *m, struct arena *a, const char **smiles, struct err *e);
+/* ECFP4, 2048 bits: bit i in byte i/8 at 1 << (i % 8). */
+void mol_ecfp(const struct mol *m, struct arena *a, uint8_t fp[256]);
+/*
+ * SMILES of the largest fragment (most heavy atoms; of equals the heaviest, then the first), of the neutral form
+ * (charges that a proton can take away or give back), or both: `edits` is a sum of these. The m->smiles pointer itself
+ * when nothing changes. ERR_CHEM with *why.
+ */
+enum { MOL_EDIT_LARGEST = 1, MOL_EDIT_NEUTRAL = 2 };
+int mol_edit(const struct mol *m, unsigned edits, struct arena *a, const char **smiles, struct mol_reject *why,
+	     struct err *e);
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,61 @@
+/*
+ * molprog_run.h - a run over the rows of a segment: parcels to workers, results in order, refusals. Layer 4, for
+ * molprog*.c alone.
+ */
+#ifndef MOLRILL_MOLPROG_RUN_H
+#define MOLRILL_MOLPROG_RUN_H
+
+#include "molprog_read.h"
+
+/* ---- refusals (molprog_reject.c) ----------------------------------------- */
+
+/* What is said of a row: in the rejects file, all; on stderr, the first few. */
+struct refusals;
+/* Opens --rejects if it is given. */
+int refusals_open(struct refusals **r, const struct molprog *c, struct err *e);
+/* `warned`: the record goes on. */
+int refusals_add(struct refusals *r, const char *input, int64_t row, const char *id, const char *smiles,
+		 const struct mol_reject *why, bool warned, struct err *e);
+/* Commits the file (or, without success, discards it), says the sums on stderr, frees. e keeps the first failure. */
+int refusals_close(struct refusals *r, bool success, struct err *e);
+
+/* ---- parcels (molprog_parcel.c) ------------------------------------------ */
+
+/* The input that the rows come from, and all that a worker needs to know of it. */
+struct segment {
+	const struct molprog_program *p;
+	void *conf;
+	const struct layout *layout;    /* of a molecule file */
+	const struct ts_header *header; /* of a tensor stream, as read; NULL otherwise */
+	struct arena *arena;            /* the worker's, for one molecule */
+	struct buf side;
+};
+/* One row on its way to a worker. */
+struct item {
+	int64_t row;   /* number in the input */
+	bool too_long; /* data are its first bytes only */
+	const uint8_t *data;
+	size_t n;
+};
+void item_put(struct buf *job, const struct item *it);
+/* Item at *at of a job; moves *at on. False at the end. */
+bool item_get(const uint8_t *job, size_t n, size_t *at, struct item *it);
+
+enum outcome { OUT_RECORD, OUT_WARNED, OUT_REJECT };
+struct result {
+	enum outcome outcome;
+	const char *code, *msg, *id, *smiles; /* of OUT_WARNED and OUT_REJECT */
+	int64_t row;                          /* as it stands in the record */
+	int column;
+	const uint8_t *side, *record; /* of OUT_RECORD and OUT_WARNED */
+	size_t n_side, n_record;
+};
+bool result_get(const uint8_t *results, size_t n, size_t *at, struct result *r);
+
+int parcel_start(void *segment, struct err *e);
+/* Worker: all items of a job, a result for each. */
+int parcel_work(struct segment *g, const uint8_t *job, size_t n, struct buf *results, struct err *e);
+/* Parent: id, row and SMILES of an item whose worker died. */
+void item_describe(const struct segment *g, const struct item *it, struct arena *a, struct result *r);
+
+#endif
