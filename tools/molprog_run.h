@@ -58,4 +58,34 @@ int parcel_work(struct segment *g, const uint8_t *job, size_t n, struct buf *res
 /* Parent: id, row and SMILES of an item whose worker died. */
 void item_describe(const struct segment *g, const struct item *it, struct arena *a, struct result *r);
 
+/* ---- the whole run (molprog.c), its rows (molprog_flow.c) ------------------ */
+
+struct run {
+	const struct molprog_program *p;
+	void *conf;
+	struct molprog *c; /* the beginning of conf */
+	struct arena *arena, *scratch;
+	struct cli_out out;
+	bool out_open;
+	struct ts_writer *writer;
+	struct refusals *refusals;
+	struct cli_progress *progress;
+	struct source_digest *digest;
+	int64_t n_row, n_rejects; /* rows seen and refused in all segments */
+	/* the segment */
+	struct segment seg;
+	struct ts_header header; /* as written */
+	bool header_written;
+	struct ts_counts counts;
+	/* where its rows come from: one of the two */
+	struct source *source;
+	struct ts_reader *reader;
+	const char *input; /* name for messages */
+	int64_t next_row;  /* within the segment */
+	int64_t file_nbytes, nbytes_before;
+};
+
+/* All rows of r->source, or of r->reader up to the end of its segment, through workers to r->writer. */
+int flow_run(struct run *r, struct err *e);
+
 #endif

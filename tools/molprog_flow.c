@@ -1,0 +1,196 @@
+/* Rows of a segment to the workers in parcels, and what comes back, in order. */
+#include "molprog_run.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+enum { PARCEL = 32, PARCEL_NBYTES = 256 << 10 };
+
+static bool row_wanted(const struct run *r, int64_t row)
+{
+	const struct molprog *c = r->c;
+	return (c->limit < 0 || r->n_row < c->limit) && (!c->shard_n || row % c->shard_n == c->shard_i);
+}
+
+/* The next row of the segment, whatever it is. 1, 0 at the end, negative. */
+static int row_next(struct run *r, struct item *it, struct err *e)
+{
+	int rc;
+	if (r->reader) {
+		rc = ts_reader_next(r->reader, NULL, NULL, e);
+		if (rc == TS_END)
+			return 0;
+		if (rc != TS_RECORD)
+			return rc < 0 ? rc : err_set(e, ERR_FORMAT, "a header within a segment");
+		it->data = ts_reader_bytes(r->reader, &it->n);
+		it->too_long = false;
+	} else {
+		rc = rows_next(r->seg.layout, r->source, &it->data, &it->n, &it->too_long, e);
+		if (rc <= 0)
+			return rc;
+	}
+	it->row = r->next_row++;
+	return 1;
+}
+
+static int parcel_next(void *ctx, struct buf *b, struct err *e)
+{
+	struct run *r = ctx;
+	struct item it;
+	int rc = 1, n = 0, most = r->p->parcel ? r->p->parcel : PARCEL;
+	while (n < most && b->n < PARCEL_NBYTES && (rc = row_next(r, &it, e)) == 1) {
+		bool wanted = row_wanted(r, it.row);
+		r->n_row++;
+		r->counts.rows++;
+		if (wanted) {
+			item_put(b, &it);
+			n++;
+		} else {
+			r->counts.filtered++;
+		}
+	}
+	if (rc < 0)
+		return err_add_place(e, r->input, -1, -1);
+	return n > 0;
+}
+
+/* ---- results, in order ---- */
+
+static int result_refused(struct run *r, const struct result *x, struct err *e)
+{
+	struct mol_reject why = {.code = x->code, .column = x->column};
+	snprintf(why.msg, sizeof why.msg, "%s", x->msg);
+	bool warned = x->outcome == OUT_WARNED;
+	int rc = refusals_add(r->refusals, r->input, x->row, x->id, x->smiles, &why, warned, e);
+	if (warned) {
+		r->counts.warned++;
+		return rc;
+	}
+	r->counts.rejects++;
+	r->n_rejects++;
+	if (!rc && r->c->strict)
+		rc = err_set(e, ERR_CHEM, "stopped at row %" PRId64 ", the first refused one (--strict)", x->row);
+	return rc;
+}
+
+static int result_take(struct run *r, const struct result *x, struct err *e)
+{
+	int rc = x->outcome == OUT_RECORD ? 0 : result_refused(r, x, e);
+	if (rc || x->outcome == OUT_REJECT)
+		return rc;
+	rc = ts_writer_packed(r->writer, x->record, x->n_record, e);
+	if (!rc)
+		r->counts.n++;
+	if (!rc && x->n_side && r->p->each)
+		rc = r->p->each(r->conf, x->row, x->side, x->n_side, e);
+	return rc;
+}
+
+/* The rows of one parcel whose worker died, once more, each in a parcel of its own. */
+struct again {
+	struct run *r;
+	const uint8_t *job;
+	size_t n, at;
+};
+
+static int again_next(void *ctx, struct buf *b, struct err *e)
+{
+	struct again *g = ctx;
+	struct item it;
+	(void)e;
+	if (!item_get(g->job, g->n, &g->at, &it))
+		return 0;
+	item_put(b, &it);
+	return 1;
+}
+
+static int start(void *ctx, struct err *e)
+{
+	return parcel_start(&((struct run *)ctx)->seg, e);
+}
+
+static int work(void *ctx, const uint8_t *job, size_t n, struct buf *result, struct err *e)
+{
+	return parcel_work(&((struct run *)ctx)->seg, job, n, result, e);
+}
+
+static int again_start(void *ctx, struct err *e)
+{
+	return start(((struct again *)ctx)->r, e);
+}
+
+static int again_work(void *ctx, const uint8_t *job, size_t n, struct buf *result, struct err *e)
+{
+	return work(((struct again *)ctx)->r, job, n, result, e);
+}
+
+static int parcel_done(struct run *r, const uint8_t *job, size_t n_job, enum worker_status s, int detail,
+		       const uint8_t *result, size_t n, bool again, struct err *e);
+
+static int again_done(void *ctx, const uint8_t *job, size_t n_job, enum worker_status s, int detail,
+		      const uint8_t *result, size_t n, struct err *e)
+{
+	return parcel_done(((struct again *)ctx)->r, job, n_job, s, detail, result, n, true, e);
+}
+
+static int parcel_again(struct run *r, const uint8_t *job, size_t n_job, struct err *e)
+{
+	struct again g = {.r = r, .job = job, .n = n_job};
+	struct workers w = {.n_worker = 1,
+			    .timeout_s = r->c->timeout_s,
+			    .ctx = &g,
+			    .next = again_next,
+			    .start = again_start,
+			    .work = again_work,
+			    .done = again_done};
+	return workers_run(&w, e);
+}
+
+static int item_lost(struct run *r, const struct item *it, enum worker_status s, int detail, struct err *e)
+{
+	char msg[100];
+	struct result x = {.outcome = OUT_REJECT, .code = s == WORKER_TIMEOUT ? "timeout" : "crashed", .msg = msg};
+	if (s == WORKER_TIMEOUT)
+		snprintf(msg, sizeof msg, "not done after %g s", r->c->timeout_s);
+	else
+		snprintf(msg, sizeof msg, "the worker died of signal %d (%s)", detail, strsignal(detail));
+	arena_reset(r->scratch);
+	item_describe(&r->seg, it, r->scratch, &x);
+	return result_take(r, &x, e);
+}
+
+static int parcel_done(struct run *r, const uint8_t *job, size_t n_job, enum worker_status s, int detail,
+		       const uint8_t *result, size_t n, bool again, struct err *e)
+{
+	int rc = 0;
+	size_t at = 0;
+	struct result x;
+	struct item it;
+	if (s == WORKER_OK) {
+		while (!rc && result_get(result, n, &at, &x))
+			rc = result_take(r, &x, e);
+	} else {
+		item_get(job, n_job, &at, &it);
+		rc = again || at == n_job ? item_lost(r, &it, s, detail, e) : parcel_again(r, job, n_job, e);
+	}
+	cli_progress_update(r->progress, r->n_row, r->n_rejects);
+	return rc;
+}
+
+static int done(void *ctx, const uint8_t *job, size_t n_job, enum worker_status s, int detail, const uint8_t *result,
+		size_t n, struct err *e)
+{
+	return parcel_done(ctx, job, n_job, s, detail, result, n, false, e);
+}
+
+int flow_run(struct run *r, struct err *e)
+{
+	struct workers w = {.n_worker = (int)r->c->cli.n_worker,
+			    .timeout_s = r->c->timeout_s,
+			    .ctx = r,
+			    .next = parcel_next,
+			    .start = start,
+			    .work = work,
+			    .done = done};
+	return workers_run(&w, e);
+}
