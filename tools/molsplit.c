@@ -1,12 +1,15 @@
 /* molsplit - divides molecules into train, valid and test; finds what leaks between them. */
 #include "cli_stream.h"
 #include "learn_leaks.h"
+#include "learn_table.h"
 #include "nn_split.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum by { BY_SCAFFOLD, BY_RANDOM, BY_COLUMN, BY_FILE };
 static const char *const by_names[] = {"scaffold", "random", "column", "file", NULL};
@@ -105,48 +108,34 @@ static int without_read(struct split *s, struct err *e)
 	return rc ? rc : item;
 }
 
-/* The table of --file: tab or comma, a header line with row or id, and split. */
 static int list_read(struct split *s, struct err *e)
 {
-	FILE *f = fopen(s->conf->file, "r");
-	char *line = NULL;
-	size_t cap = 0;
-	int key = -1, part = -1, rc = 0;
-	int64_t n = 0, cap_part = 0;
-	if (!f)
-		return err_set_errno(e, ERR_IO, "%s", s->conf->file);
-	for (int64_t number = 0; !rc && getline(&line, &cap, f) > 0; number++) {
-		const char *cells[2] = {NULL, NULL};
-		char *rest = line, *cell;
-		line[strcspn(line, "\r\n")] = 0;
-		for (int i = 0; (cell = strsep(&rest, "\t,")); i++) {
-			if (!number && (!strcmp(cell, "row") || (!strcmp(cell, "id") && key < 0))) {
-				key = i;
-				s->listed_by_row = !strcmp(cell, "row");
-			} else if (!number && !strcmp(cell, "split")) {
-				part = i;
-			} else if (number && (i == key || i == part)) {
-				cells[i == part] = cell;
-			}
-		}
-		if (!number && (key < 0 || part < 0)) {
-			rc = err_set(e, ERR_FORMAT, "%s: no columns row or id, and split", s->conf->file);
-		} else if (number && (!cells[0] || !cells[1] || nn_part_from_name(cells[1]) < 0)) {
-			rc = err_set(e, ERR_FORMAT, "%s: line %" PRId64 ": no row or id with train, valid or test",
-				     s->conf->file, number + 1);
-		} else if (number) {
-			if (nn_names_add(&s->listed, cells[0]) != n)
-				rc = err_set(e, ERR_FORMAT, "%s: line %" PRId64 ": '%s' is here twice", s->conf->file,
-					     number + 1, cells[0]);
-			if (n == cap_part &&
-			    !(s->listed_part = realloc(s->listed_part, (size_t)(cap_part = 2 * n + 64))))
-				abort();
-			s->listed_part[n++] = (uint8_t)nn_part_from_name(cells[1]);
-		}
+	const char *path = s->conf->file;
+	struct table t;
+	int fd = open(path, O_RDONLY);
+	if (fd < 0)
+		return err_set_errno(e, ERR_IO, "%s", path);
+	int rc = table_read(fd, path, s->conf->cli.arena, &t, e);
+	close(fd);
+	if (rc)
+		return rc;
+	int key = table_column(&t, "row"), part = table_column(&t, "split");
+	s->listed_by_row = key >= 0;
+	if (key < 0)
+		key = table_column(&t, "id");
+	if (key < 0 || part < 0)
+		return err_set(e, ERR_FORMAT, "%s: no columns row or id, and split", path);
+	s->listed_part = arena_alloc(s->conf->cli.arena, (size_t)t.n_row + 1);
+	for (int64_t i = 0; i < t.n_row; i++) {
+		int which = nn_part_from_name(table_cell(&t, i, part));
+		if (which < 0)
+			return err_set(e, ERR_FORMAT, "%s: '%s' is not train, valid or test", path,
+				       table_cell(&t, i, part));
+		if (nn_names_add(&s->listed, table_cell(&t, i, key)) != i)
+			return err_set(e, ERR_FORMAT, "%s: '%s' is here twice", path, table_cell(&t, i, key));
+		s->listed_part[i] = (uint8_t)which;
 	}
-	free(line);
-	fclose(f);
-	return rc;
+	return 0;
 }
 
 static int part_need(struct split *s, const struct ts_map *m, int64_t *part, struct err *e)
@@ -288,7 +277,6 @@ int main(int argc, char **argv)
 	nn_names_free(&s.groups);
 	nn_names_free(&s.unwanted);
 	nn_names_free(&s.listed);
-	free(s.listed_part);
 	free(s.group);
 	free(part);
 	return rc ? cli_fail(&conf.cli, &e) : EXIT_DONE;
