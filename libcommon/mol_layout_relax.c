@@ -41,6 +41,16 @@ double lay_badness(const struct lay *l, const int32_t *atoms, int32_t n, const s
 			if (d2 < 0.49)
 				bad += 8 * (0.7 - sqrt(d2)) + (d2 < 0.1 ? 4 : 0);
 		}
+	/* A corner of a small ring that cannot be seen. */
+	for (int32_t k = 0; k < l->n_ring; k++) {
+		const int32_t *ring = l->ring_atom + l->ring_start[k];
+		int32_t size = l->ring_start[k + 1] - l->ring_start[k];
+		for (int32_t i = 0; i < size && size <= 8 && l->system[ring[0]] == l->system[atoms[0]]; i++) {
+			struct vec at = pos[ring[i]], u = vec_sub(pos[ring[(i + 1) % size]], at);
+			struct vec v = vec_sub(pos[ring[(i + size - 1) % size]], at);
+			bad += vec_dot(u, v) < -0.97 * sqrt(vec_dot(u, u) * vec_dot(v, v)) ? 0.6 : 0;
+		}
+	}
 	/* An atom on a bond that is not its own. */
 	for (int32_t i = 0; i < n_bond; i++) {
 		struct vec a = pos[bond[i]->a], u = vec_sub(pos[bond[i]->b], a);

@@ -304,15 +304,19 @@ static int32_t shared_atoms(const struct lay *l, int32_t j, int32_t k)
 	return n;
 }
 
-/* The whole system, begun with ring `first` (an index into r->rings), or with a known cage where there is one. */
-static void system_draw(struct rings *r, int32_t first, bool cages)
+/*
+ * The whole system, begun with ring `first` (an index into r->rings), or with a known cage where there is one. Returns
+ * the number of atoms of the cage.
+ */
+static int32_t system_draw(struct rings *r, int32_t first, bool cages)
 {
 	struct lay *l = r->l;
 	for (int32_t i = 0; i < r->n; i++)
 		r->unit[r->atoms[i]] = -1;
 	r->n_unit = 0;
+	int32_t n = 0;
 	if (cages) {
-		int32_t match[LAY_CAGE_MAX], n;
+		int32_t match[LAY_CAGE_MAX];
 		struct vec place[LAY_CAGE_MAX];
 		bool *set = arena_calloc(l->arena, (size_t)l->n_atom, sizeof *set);
 		for (int32_t i = 0; i < r->n; i++)
@@ -339,6 +343,7 @@ static void system_draw(struct rings *r, int32_t first, bool cages)
 		int32_t base = ring_start(r, r->rings[i]);
 		rings_grow(r, base, r->n + 1);
 	}
+	return n;
 }
 
 /* Rings of the system; the one with most neighbours first, six-membered ones before others. */
@@ -355,7 +360,7 @@ static void rings_gather(struct rings *r, int32_t s, bool *bridged)
 		for (int32_t j = 0; j < r->n_ring && r->n_ring <= 64; j++) {
 			int32_t n = i != j ? shared_atoms(l, k, r->rings[j]) : 0;
 			key += n >= 2 ? 2 : 0;
-			*bridged |= n > 2 && size <= SMALL_RING;
+			*bridged |= (n > 2 || size < 5) && n && size <= SMALL_RING;
 		}
 		if (size <= SMALL_RING && key > best_key)
 			best = i, best_key = key;
@@ -378,15 +383,16 @@ void lay_system_place(struct lay *l, int32_t s)
 	r.unit = arena_alloc(l->arena, ((size_t)l->n_atom + 1) * sizeof *r.unit);
 	r.pos = arena_calloc(l->arena, (size_t)l->n_atom + 1, sizeof *r.pos);
 	rings_gather(&r, s, &bridged);
-	system_draw(&r, 0, true);
-	double least = lay_badness(l, r.atoms, r.n, r.pos);
+	int32_t n_cage = system_draw(&r, 0, bridged);
+	/* A cage in perspective may have crossings and short bonds that another drawing avoids, and is read better. */
+	double least = n_cage == r.n ? 0 : lay_badness(l, r.atoms, r.n, r.pos) - (n_cage ? 3 : 0);
 	struct vec *best = arena_alloc(l->arena, ((size_t)l->n_atom + 1) * sizeof *best);
 	memcpy(best, r.pos, ((size_t)l->n_atom + 1) * sizeof *best);
 	int32_t n_start = r.n > 80 ? 1 : r.n_ring < MAX_STARTS ? r.n_ring : MAX_STARTS;
 	for (int32_t i = 0; i < n_start && least > 0.05; i++) {
 		for (int springs = 0; springs < 2; springs++) {
 			if (!springs)
-				system_draw(&r, i, i == 0);
+				system_draw(&r, i, false);
 			else if (r.n <= 120)
 				lay_relax(l, r.atoms, r.n, r.pos);
 			double bad = lay_badness(l, r.atoms, r.n, r.pos);
