@@ -57,7 +57,7 @@ const char *err_text(const struct err *e, char *buf, size_t nbytes);
 
 /* ---- arenas (util_arena.c) ---------------------------------------------- */
 
-/* Bump allocator: grows by blocks, frees all at once. Not thread safe. */
+/* Bump allocator: grows by blocks, frees all at once. Not thread safe. A reset arena settles on one block. */
 struct arena;
 struct arena *arena_new(size_t block_nbytes); /* 0: 64 KiB. NULL: no memory */
 void arena_free(struct arena *a);             /* takes NULL */
@@ -167,9 +167,12 @@ const char *opt_nearest(const char *typed, const char *const *names, int n);
 /*
  * Pool of n threads (the caller is one of them). pool_run calls fn(ctx, chunk,
  * thread) once for each chunk in [0, n_chunk) and returns when all are done.
- * Results do not depend on n when chunks write to places of their own.
+ * Results do not depend on n when chunks write to places of their own. Not
+ * nested: fn does not call pool_run. The threads block all signals. A process that has
+ * a pool forks no workers.
  */
 struct pool;
+int pool_core_count(void);           /* cores that this process may use */
 struct pool *pool_new(int n_thread); /* 0: all cores the process may use */
 void pool_free(struct pool *p);
 int pool_size(const struct pool *p);
@@ -204,11 +207,16 @@ int workers_run(const struct workers *w, struct err *e);
 
 /* ---- input, output, signals (util_io.c) --------------------------------- */
 
-int io_write_all(int fd, const void *data, size_t n, struct err *e); /* ERR_PIPE on EPIPE */
-int64_t io_read(int fd, void *data, size_t n, struct err *e);        /* bytes, 0 at end, negative */
+/* ERR_PIPE on EPIPE, ERR_STOPPED when a signal came while it was blocked (a signal noted before does not stop it). */
+int io_write_all(int fd, const void *data, size_t n, struct err *e);
+/* Bytes, 0 at the end, negative; ERR_STOPPED once a signal asked us to end, also out of a blocked read. */
+int64_t io_read(int fd, void *data, size_t n, struct err *e);
 /* Unlinked temporary file in $TMPDIR (/tmp): fd or negative. */
 int io_temp_open(struct err *e);
-/* A file that appears under its name only when committed (temporary name, fsync, rename). */
+/*
+ * A file that appears under its name only when committed (temporary name, fsync, rename). A device or named pipe is
+ * written as it stands; the target of a symbolic link is replaced.
+ */
 struct io_atomic {
 	int fd;
 	char path[4096], temp[4096];
@@ -219,7 +227,8 @@ void io_atomic_discard(struct io_atomic *f);
 /* SIGTERM and SIGINT are noted, not obeyed; SIGPIPE is ignored (EPIPE tells). */
 void io_catch_signals(void);
 int io_stop_signal(void); /* 0, or the number of the signal that asked us to end */
-/* XXH3-128 as 32 hexadecimal digits. */
+int io_stop_fd(void);     /* for poll: readable from that signal on; -1 before io_catch_signals */
+/* XXH3-128 as 32 hexadecimal digits; of a file that can be read twice (ERR_USAGE for a pipe). */
 void io_digest_hex(const void *data, size_t n, char hex[33]);
 int io_digest_file(const char *path, char hex[33], struct err *e);
 
