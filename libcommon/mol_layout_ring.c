@@ -385,7 +385,7 @@ void lay_system_place(struct lay *l, int32_t s)
 	rings_gather(&r, s, &bridged);
 	int32_t n_cage = system_draw(&r, 0, bridged);
 	/* A cage in perspective may have crossings and short bonds that another drawing avoids, and is read better. */
-	double least = n_cage == r.n ? 0 : lay_badness(l, r.atoms, r.n, r.pos) - (n_cage ? 3 : 0);
+	double least = n_cage == r.n ? 0 : lay_badness(l, r.atoms, r.n, r.pos) - (n_cage ? 1 : 0);
 	struct vec *best = arena_alloc(l->arena, ((size_t)l->n_atom + 1) * sizeof *best);
 	memcpy(best, r.pos, ((size_t)l->n_atom + 1) * sizeof *best);
 	int32_t n_start = r.n > 80 ? 1 : r.n_ring < MAX_STARTS ? r.n_ring : MAX_STARTS;
