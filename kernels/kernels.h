@@ -41,6 +41,15 @@ struct k_adam {
 	double correction1, correction2; /* 1 - beta^t */
 };
 
+/* Incidence by hyperedge: entries start[j] .. start[j + 1) of hyperedge j; value H, weight w (NULL: ones). Host memory.
+ */
+struct k_hyper {
+	int64_t n_node, n_edge;
+	const int64_t *start, *node;
+	const real *value, *weight;
+	bool sym; /* Dv^-1/2 H W De^-1 H^T Dv^-1/2, else Dv^-1 H W De^-1 H^T */
+};
+
 struct kernels {
 	const char *name; /* "cpu" */
 	struct pool *pool;
@@ -58,6 +67,14 @@ struct kernels {
 	void (*adam)(const struct kernels *k, const struct k_adam *a, real *p, const real *g, real *m, real *v,
 		     int64_t n);
 
+	/* ---- hypergraphs (cpu_hyper.c) ---- */
+	/* y = G x, both [n_node, d] (Feng et al., HGNN, AAAI 2019). Sums in double. */
+	void (*hyper)(const struct kernels *k, const struct k_hyper *h, const real *x, real *y, int64_t d);
+	/* g_x += G^T g_y; g_w [n_edge] += the gradient of the hyperedges' weights (NULL: not wanted). No gradient of H.
+	 */
+	void (*hyper_back)(const struct kernels *k, const struct k_hyper *h, const real *x, const real *y,
+			   const real *g_y, real *g_x, real *g_w, int64_t d);
+
 	/* ---- losses (cpu_loss.c) ---- */
 	/* y += (*s) x; s is back-end memory. */
 	void (*axpy_var)(const struct kernels *k, real *y, const real *x, const real *s, int64_t n);
@@ -73,6 +90,7 @@ struct kernels {
 /* Operations of the CPU table, one set a file; kernels_cpu calls them. */
 void kernels_cpu_optim(struct kernels *k);
 void kernels_cpu_loss(struct kernels *k);
+void kernels_cpu_hyper(struct kernels *k);
 
 /* The table for the CPU; pool may be NULL (one thread). Compares sgemm with a double loop first: ERR_NUMERIC
  * when this OpenBLAS kernel computes nonsense on this machine. */

@@ -168,27 +168,33 @@ struct nn_hyper nn_hyper_concat(const struct nn_hyper *const *parts, int n_part,
 	return h;
 }
 
-struct nn_var *nn_hyper_apply(struct nn_tape *t, struct nn_var *x, const struct nn_hyper *h, bool sym)
+struct hyper_rule {
+	struct nn_var *x, *y, *w;
+	struct k_hyper h;
+};
+
+static void hyper_backward(struct nn_tape *t, void *ctx)
 {
-	struct arena *a = nn_tape_arena(t);
-	int64_t *edge = arena_alloc(a, (size_t)(h->n_entry + 1) * sizeof *edge);
-	double *dv = arena_calloc(a, (size_t)h->n_node + 1, sizeof *dv),
-	       *de = arena_calloc(a, (size_t)h->n_edge + 1, sizeof *de);
-	real *in = arena_alloc(a, (size_t)(h->n_entry + 1) * sizeof *in),
-	     *out = arena_alloc(a, (size_t)(h->n_entry + 1) * sizeof *out);
-	for (int64_t j = 0; j < h->n_edge; j++)
-		for (int64_t e = h->start[j]; e < h->start[j + 1]; e++) {
-			edge[e] = j;
-			dv[h->node[e]] += (h->weight ? h->weight[j] : 1) * (double)h->value[e];
-			de[j] += (double)h->value[e];
-		}
-	/* A node of no hyperedge keeps nothing: its degree is 0 and no entry reads it. */
-	for (int64_t e = 0; e < h->n_entry; e++) {
-		double w = h->weight ? h->weight[edge[e]] : 1, d = dv[h->node[e]];
-		in[e] = (real)(h->value[e] * w / de[edge[e]] / (sym ? sqrt(d) : 1));
-		out[e] = (real)(h->value[e] / (sym ? sqrt(d) : d));
+	struct hyper_rule *r = ctx;
+	const struct kernels *k = nn_tape_kernels(t);
+	k->hyper_back(k, &r->h, r->x->v, r->y->v, r->y->g, r->x->g, r->w ? r->w->g : NULL, r->x->d);
+}
+
+struct nn_var *nn_hyper_apply(struct nn_tape *t, struct nn_var *x, const struct nn_hyper *h, struct nn_var *w, bool sym)
+{
+	const struct kernels *k = nn_tape_kernels(t);
+	struct hyper_rule *r = arena_alloc(nn_tape_arena(t), sizeof *r);
+	struct nn_var *y = nn_var_new(t, x->n, x->d, x->g || (w && w->g));
+	const real *weight = h->weight;
+	if (w) {
+		real *host = arena_alloc(nn_tape_arena(t), (size_t)(h->n_edge + 1) * sizeof *host);
+		nn_download(t, w, host);
+		weight = host;
 	}
-	struct nn_var *members = nn_scale_rows(t, nn_gather(t, x, h->node, h->n_entry), in);
-	struct nn_var *edges = nn_scatter(t, members, edge, h->n_edge);
-	return nn_scatter(t, nn_scale_rows(t, nn_gather(t, edges, edge, h->n_entry), out), h->node, h->n_node);
+	*r = (struct hyper_rule){.x = x, .y = y, .w = w};
+	r->h = (struct k_hyper){h->n_node, h->n_edge, h->start, h->node, h->value, weight, sym};
+	k->hyper(k, &r->h, x->v, y->v, x->d);
+	if (y->g)
+		nn_tape_push(t, hyper_backward, r);
+	return y;
 }

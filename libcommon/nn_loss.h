@@ -73,8 +73,12 @@ struct nn_hyper nn_hyper_fp(const uint8_t *fp, int64_t n, int64_t k, bool soft, 
 struct nn_hyper nn_hyper_group(const int64_t *group, int64_t n, struct arena *a);
 /* Groups of hyperedges over the same nodes, side by side. */
 struct nn_hyper nn_hyper_concat(const struct nn_hyper *const *parts, int n_part, struct arena *a);
-/* G x: row form Dv^-1 H W De^-1 H^T x, or (sym) Dv^-1/2 H W De^-1 H^T Dv^-1/2 x. No gradient through H. */
-struct nn_var *nn_hyper_apply(struct nn_tape *t, struct nn_var *x, const struct nn_hyper *h, bool sym);
+/*
+ * G x: row form Dv^-1 H W De^-1 H^T x, or (sym) Dv^-1/2 H W De^-1 H^T Dv^-1/2 x. No gradient through H. w [n_edge, 1]:
+ * weights of the hyperedges with their gradient; NULL: h->weight.
+ */
+struct nn_var *nn_hyper_apply(struct nn_tape *t, struct nn_var *x, const struct nn_hyper *h, struct nn_var *w,
+			      bool sym);
 
 /* ---- memory bank (nn_memory.c) ------------------------------------------- */
 

@@ -106,7 +106,7 @@ struct nn_var *nn_model_hyper(struct nn_model *m, struct nn_tape *t, struct nn_v
 		g = nn_batch_norm(t, m->ps, name, g, NULL, true);
 		g = nn_dropout(t, g, m->cfg.hyper_dropout);
 		if (h)
-			g = nn_hyper_apply(t, g, h, m->cfg.hyper_norm == 1);
+			g = nn_hyper_apply(t, g, h, NULL, m->cfg.hyper_norm == 1);
 	}
 	return g;
 }
