@@ -1,0 +1,117 @@
+/* Neighbours against a sort of all distances; the split's rules on small cases. */
+#include "nn_neighbours.h"
+#include "nn_split.h"
+#include "tap.h"
+
+#include <stdlib.h>
+
+struct pair {
+	double dist;
+	int64_t index;
+};
+static int pair_compare(const void *a, const void *b)
+{
+	const struct pair *x = a, *y = b;
+	if (x->dist != y->dist)
+		return x->dist < y->dist ? -1 : 1;
+	return x->index < y->index ? -1 : 1;
+}
+
+static double distance(enum nn_distance m, const float *a, const float *b, int64_t d)
+{
+	double s = 0, aa = 0, bb = 0, ab = 0;
+	for (int64_t i = 0; i < d; i++) {
+		s += ((double)a[i] - (double)b[i]) * ((double)a[i] - (double)b[i]);
+		aa += (double)a[i] * (double)a[i];
+		bb += (double)b[i] * (double)b[i];
+		ab += (double)a[i] * (double)b[i];
+	}
+	return m == NN_L2 ? sqrt(s) : 1 - ab / (fmax(sqrt(aa), 1e-12) * fmax(sqrt(bb), 1e-12));
+}
+
+/* Multiples of 1/4: distances tie often, and their squares are exact. */
+static void test_search(enum nn_distance metric, int64_t k, struct pool *pool)
+{
+	enum { N = 101, D = 11 };
+	float x[N * D];
+	int64_t idx[N * N];
+	double dist[N * N], mean[N];
+	struct pair p[N];
+	struct rng rng;
+	bool good = true, mutant = true;
+	rng_init(&rng, 3, 0);
+	for (int i = 0; i < N * D; i++)
+		x[i] = (float)rng_below(&rng, 5) / 4;
+	nn_neighbours(x, N, D, metric, k, pool, idx, dist, mean);
+	for (int64_t i = 0; i < N; i++) {
+		double sum = 0;
+		for (int64_t j = 0; j < N; j++) {
+			p[j] = (struct pair){i == j ? -1 : distance(metric, x + i * D, x + j * D, D), j};
+			sum += i == j ? 0 : p[j].dist;
+		}
+		qsort(p, N, sizeof *p, pair_compare);
+		good &= fabs(mean[i] - sum / N) <= 1e-12;
+		for (int64_t j = 0; j < k; j++) {
+			good &= metric == NN_COSINE || idx[i * k + j] == p[j].index;
+			good &= fabs(dist[i * k + j] - (j ? p[j].dist : 0)) <= 1e-12;
+			mutant &= idx[i * k + j] == p[k - 1 - j].index;
+		}
+	}
+	tap_ok(good, "%s, k = %d: as a sort says, mean distance too", nn_distance_names[metric], (int)k);
+	if (k > 1)
+		tap_ok(!mutant, "mutant: the reverse order is told apart");
+}
+
+static void test_tanimoto(void)
+{
+	static const uint8_t bits[4][9] = {{1}, {3}, {0, 0, 0, 0, 0, 0, 0, 0, 7}, {0}};
+	int64_t idx[8];
+	double dist[8];
+	nn_neighbours(bits, 4, 9, NN_TANIMOTO, 2, NULL, idx, dist, NULL);
+	tap_ok(idx[1] == 1 && dist[1] == 0.5, "one bit of two shared");
+	tap_ok(idx[5] == 0 && dist[5] == 1, "nothing shared: the lowest index");
+	tap_ok(idx[7] == 0 && dist[7] == 1, "an empty row is far from others");
+}
+
+static void test_split(void)
+{
+	/* sizes 3 (first 1), 2 (first 5), 2 (first 0), 1 (first 7), 1 (8), 1 (9): in the order 3, 5.., 0.., 9, 8, 7 */
+	static const int64_t group[10] = {0, 1, 1, 1, 0, 2, 2, 3, 4, 5};
+	static const double usual[3] = {0.8, 0.1, 0.1}, half[3] = {0.5, 0.3, 0.2};
+	static const uint8_t want[10] = {0, 0, 0, 0, 0, 0, 0, NN_TEST, NN_VALID, 0};
+	uint8_t part[10], again[1000], other[1000];
+	nn_split_groups(group, 10, 6, usual, part);
+	tap_ok(!memcmp(part, want, 10), "groups whole, largest first, later first index first");
+	nn_split_groups(group, 10, 6, half, part);
+	tap_ok(part[1] == NN_TRAIN && part[5] == NN_TRAIN && part[0] == NN_VALID, "fractions bound the parts");
+	nn_split_random(1000, 1, usual, again);
+	nn_split_random(1000, 2, usual, other);
+	int n[NN_PARTS] = {0};
+	for (int i = 0; i < 1000; i++)
+		n[again[i]]++;
+	tap_ok(n[0] == 800 && n[1] == 100 && n[2] == 100, "a random split has the sizes asked for");
+	tap_ok(memcmp(again, other, 1000) != 0, "mutant: another seed is another split");
+	struct nn_names t = {0};
+	char name[16];
+	bool good = true;
+	for (int i = 0; i < 5000; i++) {
+		snprintf(name, sizeof name, "%d", i % 2500);
+		good &= nn_names_add(&t, name) == i % 2500;
+	}
+	tap_ok(good && t.n == 2500 && nn_names_find(&t, "2499") == 2499 && nn_names_find(&t, "x") == -1,
+	       "names keep their numbers");
+	nn_names_free(&t);
+}
+
+int main(void)
+{
+	struct pool *pool = pool_new(2);
+	test_search(NN_L2, 7, NULL);
+	test_search(NN_L2, 101, pool);
+	test_search(NN_L2, 1, pool);
+	test_search(NN_COSINE, 9, pool);
+	test_tanimoto();
+	test_split();
+	pool_free(pool);
+	return tap_done();
+}
