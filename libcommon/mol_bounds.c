@@ -67,6 +67,34 @@ static void set_13(const struct mol_ideal *id, struct mol_bounds *b, int i, int 
 		set_bounds(b, i, k, d_lo, d_hi);
 }
 
+/* True if the six-membered ring r is free to be a chair about its bond j-k: both ends tetrahedral, no bridge, no small
+ * ring. */
+static bool chair_bond(const struct mol_ideal *id, int r, int j, int k)
+{
+	const struct mol *m = id->m;
+	if (m->atom[j].hybrid != MOL_SP3 || m->atom[k].hybrid != MOL_SP3)
+		return false;
+	int n_through = 0;
+	for (int p = m->ring_start[r]; p < m->ring_start[r + 1]; p++)
+		for (int x = id->ring_at_start[m->ring_atom[p]]; x < id->ring_at_start[m->ring_atom[p] + 1]; x++) {
+			int other = id->ring_of[id->ring_at[x]], n_common = 0,
+			    size = m->ring_start[other + 1] - m->ring_start[other];
+			bool has_j = false, has_k = false;
+			if (other == r)
+				continue;
+			for (int y = m->ring_start[other]; y < m->ring_start[other + 1]; y++) {
+				for (int z = m->ring_start[r]; z < m->ring_start[r + 1]; z++)
+					n_common += m->ring_atom[y] == m->ring_atom[z];
+				has_j = has_j || m->ring_atom[y] == j;
+				has_k = has_k || m->ring_atom[y] == k;
+			}
+			if (n_common > 2)
+				return false;
+			n_through += has_j && has_k && size < 6;
+		}
+	return n_through == 0;
+}
+
 /* Range of the torsion i-j-k-l, radians in [0, pi]. */
 static void torsion_range(const struct mol_ideal *id, int bond, int i, int j, int k, int l, double *lo, double *hi)
 {
@@ -90,7 +118,10 @@ static void torsion_range(const struct mol_ideal *id, int bond, int i, int j, in
 	int size = m->ring_start[r + 1] - m->ring_start[r];
 	if (id->ring_flat[r])
 		*hi = 0;
-	else if (size <= 8)
+	else if (size == 6 && chair_bond(id, r, j, k)) {
+		*lo = 50 * DEG;
+		*hi = 64 * DEG;
+	} else if (size <= 8)
 		*hi = (double)MOST[size] * DEG;
 }
 
@@ -107,7 +138,7 @@ static void set_14(const struct mol_ideal *id, struct mol_bounds *b, int bond, i
 		double u = a * sin(p), v = c * sin(q);
 		d[e] = sqrt(along * along + u * u + v * v - 2 * u * v * cos(phi));
 	}
-	bool fixed = hi - lo < 30 * DEG;
+	bool fixed = hi - lo < 10 * DEG;
 	narrow_bounds(b, i, l, d[0] - (fixed ? 0.06 : 0.02), d[1] + (fixed ? 0.06 : 0.02));
 }
 

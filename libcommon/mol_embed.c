@@ -77,6 +77,7 @@ static const char *attempt(struct mol_embedder *e, struct rng *r, bool by_metric
 	f->w_near = 1;
 	f->w_fourth = 0.5;
 	f->w_flat = 0.3;
+	f->w_torsion = 0.05;
 	mol_lbfgs_minimise(e->lbfgs, 4 * np, x, mol_dgerror_value, f, &o, &res);
 	const char *bad = judge_centers(e, x);
 	if (bad)
@@ -87,7 +88,7 @@ static const char *attempt(struct mol_embedder *e, struct rng *r, bool by_metric
 		x[3 * np + i] = 0;
 	f->w_near = 10;
 	f->w_flat = 2;
-	f->w_torsion = 0.02;
+	f->w_torsion = 0.05;
 	f->w_fourth = 0;
 	o.max_step = 0.5;
 	o.max_iter = 300;

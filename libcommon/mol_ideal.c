@@ -161,11 +161,14 @@ static bool plane_of_acyl(const struct mol *m, int c, int x, struct mol_plane *p
 		ref = other_neighbour(m, x, c);
 		p->side = MOL_CIS;
 	} else if (at->z == 7 && at->hybrid == MOL_SP2 && at->degree == 3) {
-		int n_hydrogen = 0;
+		int n_hydrogen = 0, n_acyl = 0;
 		ref = other_neighbour(m, x, c);
-		for (int k = m->adj_start[x]; k < m->adj_start[x + 1]; k++)
+		for (int k = m->adj_start[x]; k < m->adj_start[x + 1]; k++) {
 			n_hydrogen += m->atom[m->adj_atom[k]].z == 1;
-		p->side = n_hydrogen == 1 ? MOL_CIS : MOL_FLAT;
+			n_acyl += m->atom[m->adj_atom[k]].z == 6 && carbonyl_oxygen(m, m->adj_atom[k], x) >= 0;
+		}
+		/* between two acyl groups (imides, acyl ureas) both sides occur */
+		p->side = n_hydrogen == 1 && n_acyl == 1 ? MOL_CIS : MOL_FLAT;
 	}
 	if (ref < 0)
 		return false;

@@ -62,7 +62,7 @@ void mol_start_metric(const struct mol_bounds *b, int np, struct rng *r, double 
 		g[i * np + i] = 0;
 		for (int j = 0; j < i; j++) {
 			double lo = (double)b->lo[i * b->stride + j], hi = (double)b->hi[i * b->stride + j];
-			double d = lo + (hi - lo) * rng_u32(r) * 0x1p-32;
+			double d = lo + (hi - lo) * sqrt(rng_u32(r) * 0x1p-32);
 			g[i * np + j] = g[j * np + i] = d * d;
 			center[i] += d * d;
 			center[j] += d * d;

@@ -22,6 +22,24 @@ static bool tetrahedral(const struct mol_atom *a)
 	return a->hybrid == MOL_SP3 && a->degree >= 2 && a->degree <= 4 && a->z > 1;
 }
 
+/* True if a ring of fewer than `size` atoms goes through the atom (and through the bond's other end k unless that is
+ * -1). */
+static bool in_smaller_ring(const struct mol_ideal *id, int j, int k, int size)
+{
+	const struct mol *m = id->m;
+	for (int q = id->ring_at_start[j]; q < id->ring_at_start[j + 1]; q++) {
+		int r = id->ring_of[id->ring_at[q]];
+		if (m->ring_start[r + 1] - m->ring_start[r] >= size)
+			continue;
+		if (k < 0)
+			return true;
+		for (int p = m->ring_start[r]; p < m->ring_start[r + 1]; p++)
+			if (m->ring_atom[p] == k)
+				return true;
+	}
+	return false;
+}
+
 void mol_torsions_find(const struct mol_ideal *id, struct arena *a, struct mol_torsions *out)
 {
 	const struct mol *m = id->m;
@@ -41,11 +59,8 @@ void mol_torsions_find(const struct mol_ideal *id, struct arena *a, struct mol_t
 		t->n = both_pairs ? 2 : 3;
 		t->sign = 1;
 		t->weight = 1;
-		if (t->atom[0] == t->atom[3]) /* three-membered ring */
-			continue;
-		int r = mol_ideal_ring(id, t->atom[0], j, k, t->atom[3]),
-		    size = r < 0 ? 0 : m->ring_start[r + 1] - m->ring_start[r];
-		if (size == 0 || size > 5)
+		/* small rings eclipse their own bonds, and the smallest spread the angles of those that leave them */
+		if (!in_smaller_ring(id, j, k, 6) && !in_smaller_ring(id, j, -1, 5) && !in_smaller_ring(id, k, -1, 5))
 			out->n++;
 	}
 }
