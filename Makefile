@@ -27,6 +27,8 @@ OB_CFLAGS = $(shell $(PKG_CONFIG) --cflags openbabel-3 2>/dev/null)
 OB_LIBS = $(shell $(PKG_CONFIG) --libs openbabel-3 2>/dev/null)
 LIBS_BASE := -lzstd -lmsgpackc -lxxhash -lz -lm -lpthread
 LIBS_BLAS := -lopenblas
+# Loops of kernels/ are vectorised; what they may not do is reorder sums or contract products.
+KERNEL_CFLAGS := -O3 -fno-math-errno -fno-trapping-math
 
 LAYERS := util ts mol nn
 SRC_kernels := $(wildcard kernels/*.c)
@@ -49,13 +51,14 @@ all: $(PROGRAMS:%=$(B)/bin/%)
 
 # ---- objects ----
 $(B)/flags: FORCE
-	@mkdir -p $(B); printf '%s\n' '$(CC) $(ALL_CFLAGS) $(CXX) $(ALL_CXXFLAGS) $(LDFLAGS)' | sed "s/'/Q/g" > $@.new; cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+	@mkdir -p $(B); printf '%s\n' '$(CC) $(ALL_CFLAGS) $(KERNEL_CFLAGS) $(CXX) $(ALL_CXXFLAGS) $(LDFLAGS)' | sed "s/'/Q/g" > $@.new; cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 $(B)/obj/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 $(B)/dbl/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -DREAL=double -MMD -MP -c -o $@ $<
+$(patsubst %.c,$(B)/obj/%.o,$(SRC_kernels)) $(patsubst %.c,$(B)/dbl/%.o,$(SRC_kernels)): private ALL_CFLAGS += $(KERNEL_CFLAGS)
 $(B)/obj/%.o: %.cc $(B)/flags
 	@mkdir -p $(@D)
 	$(CXX) $(ALL_CXXFLAGS) $(OB_CFLAGS) -MMD -MP -c -o $@ $<

@@ -24,12 +24,46 @@
 #endif
 typedef REAL real; /* float; double in the build that checks formulas (make REAL=double) */
 
-/* Edges or memberships by target: rows of item[start[i] .. start[i + 1]) belong to i. Host memory. */
+/*
+ * Rows by target: item[start[i] .. start[i + 1]) belong to target i. Arrays in back-end memory. Sums over a target run
+ * in the order of its items.
+ */
 struct k_csr {
 	int64_t n;      /* targets */
 	int64_t n_item; /* start[n] */
 	const int64_t *start;
 	const int64_t *item;
+};
+
+enum k_act { K_RELU, K_TANH, K_SWISH, K_SSP, K_SOFTPLUS, K_SIGMOID, K_SQUARE };
+
+/* BatchNorm over the rows of x [n, d], with what follows it: y = f(norm(x) + residual), f = ReLU or nothing. */
+struct k_batch_norm {
+	int64_t n, d;
+	double eps, momentum;
+	bool train; /* statistics of the rows, and running ones moved (variance n / (n - 1); left alone where n = 1) */
+	bool relu;
+	const int64_t *mult;       /* [n] how often each row counts, NULL: once */
+	const real *weight, *bias; /* [d] */
+	real *run_mean, *run_var;  /* [d] */
+	real *mean, *inv;     /* [d] written: what was subtracted and multiplied by; the backward entry reads them */
+	const real *residual; /* [n, d] or NULL */
+};
+
+/* GraphNorm (Cai et al., ICML 2021): o = x - mean_scale mean(x), y = weight o / sqrt(mean(o^2) + eps) + bias, by graph.
+ */
+struct k_graph_norm {
+	int64_t n_graph, d;
+	const int64_t *start; /* [n_graph + 1]: rows start[i] .. start[i + 1) */
+	double eps;
+	const real *weight, *bias, *mean_scale; /* [d] */
+	real *mean, *inv;                       /* [n_graph, d] written: mean(x), 1 / sqrt(...) */
+};
+
+/* A convolution without bias over pictures in NHWC; padding kernel / 2. Weights are OIHW. */
+struct k_conv {
+	int64_t n, height, width, c_in, c_out, kernel, stride;
+	int64_t out_height, out_width; /* k_conv_set_out fills them */
 };
 
 /* One step of Adam (Kingma and Ba 2015, as PyTorch has it). */
@@ -54,12 +88,138 @@ struct kernels {
 	const char *name; /* "cpu" */
 	struct pool *pool;
 
+	void *self; /* the back end's own */
+
 	/* ---- memory ---- */
-	void *(*alloc)(size_t nbytes); /* NULL: no memory */
+	void *(*alloc)(size_t nbytes); /* NULL: no memory; aligned to 64 bytes */
 	void (*release)(void *p);
 	void (*upload)(void *dst, const void *host, size_t nbytes);
 	void (*download)(void *host, const void *src, size_t nbytes);
 	void (*fill)(real *x, int64_t n, real value);
+
+	/* ---- entries (cpu_entry.c); outputs may alias inputs but in the backward entries ---- */
+	void (*affine)(const struct kernels *k, real *y, const real *x, double a, double b,
+		       int64_t n);                                                          /* y = a x + b */
+	void (*axpy)(const struct kernels *k, real *y, const real *x, double a, int64_t n); /* y += a x */
+	void (*combine)(const struct kernels *k, real *y, const real *a, const real *b, double s,
+			int64_t n);                                                                 /* y = a + s b */
+	void (*mul)(const struct kernels *k, real *y, const real *a, const real *b, int64_t n);     /* y = a b */
+	void (*mul_add)(const struct kernels *k, real *y, const real *a, const real *b, int64_t n); /* y += a b */
+	void (*act)(const struct kernels *k, enum k_act f, const real *x, real *y, int64_t n);
+	/* g_x += g_y f'(x), x and y as in act. */
+	void (*act_back)(const struct kernels *k, enum k_act f, const real *x, const real *y, const real *g_y,
+			 real *g_x, int64_t n);
+	/* Entry i is kept (mask 1) where number i of the stream (Philox, seed and stream) is at least p; y = x / (1 -
+	 * p). */
+	void (*dropout)(const struct kernels *k, const real *x, real *y, uint8_t *mask, int64_t n, double p,
+			uint64_t seed, uint64_t stream);
+	void (*dropout_back)(const struct kernels *k, const real *g_y, const uint8_t *mask, real *g_x, int64_t n,
+			     double p);
+	void (*sum)(const struct kernels *k, const real *x, int64_t n, real *out); /* out[0] = sum, in double */
+
+	/* ---- rows (cpu_rows.c) ---- */
+	/* C [m, n] = alpha op(A) op(B) + beta C; ld: entries from row to row as stored. */
+	void (*gemm)(const struct kernels *k, bool ta, bool tb, int64_t m, int64_t n, int64_t kk, double alpha,
+		     const real *a, int64_t lda, const real *b, int64_t ldb, double beta, real *c, int64_t ldc);
+	/* dst (+)= src, n rows of d entries within wider rows. */
+	void (*copy_block)(const struct kernels *k, const real *src, int64_t ld_src, real *dst, int64_t ld_dst,
+			   int64_t n, int64_t d, bool add);
+	void (*transpose)(const struct kernels *k, const real *x, real *y, int64_t n, int64_t d,
+			  bool add); /* y [d, n] (+)= x [n, d]^T */
+	void (*scale_rows)(const struct kernels *k, const real *x, const real *w, real *y, int64_t n, int64_t d,
+			   bool add);                                                                /* w [n] */
+	void (*add_row)(const struct kernels *k, const real *row, real *y, int64_t n, int64_t d);    /* y += row [d] */
+	void (*add_column)(const struct kernels *k, const real *col, real *y, int64_t n, int64_t d); /* y += col [n] */
+	void (*column_sum)(const struct kernels *k, const real *x, real *out, int64_t n, int64_t d); /* out [d] += */
+	void (*row_sum)(const struct kernels *k, const real *x, real *out, int64_t n, int64_t d);    /* out [n] = */
+	/* y = x / max(|x|, 1e-12) by rows; norm [n] is written, the backward entry reads it. */
+	void (*unit)(const struct kernels *k, const real *x, real *y, real *norm, int64_t n, int64_t d);
+	void (*unit_back)(const struct kernels *k, const real *y, const real *norm, const real *g_y, real *g_x,
+			  int64_t n, int64_t d);
+	void (*softmax)(const struct kernels *k, const real *x, real *y, int64_t n, int64_t d, bool log);
+	void (*softmax_back)(const struct kernels *k, const real *y, const real *g_y, real *g_x, int64_t n, int64_t d,
+			     bool log);
+	/* y[i] = x[i, col[i]]; backward adds. */
+	void (*pick)(const struct kernels *k, const real *x, const int64_t *col, real *y, int64_t n, int64_t d);
+	void (*pick_back)(const struct kernels *k, const real *g_y, const int64_t *col, real *g_x, int64_t n,
+			  int64_t d);
+
+	/* ---- rows by index (cpu_graph.c) ---- */
+	void (*gather)(const struct kernels *k, const real *x, const int64_t *idx, real *y, int64_t n, int64_t d,
+		       bool add); /* y[i] (+)= x[idx[i]] */
+	/* y[i] (+)= sum over a target's items of x[item] (times w[position], NULL: 1); y [csr->n, d]. */
+	void (*csr_sum)(const struct kernels *k, const struct k_csr *c, const real *x, const real *w, real *y,
+			int64_t d, bool add);
+	/* y[i] = largest of the items' rows, the first of equals, 0 for an empty target; arg [csr->n, d]: its row or
+	 * -1. */
+	void (*csr_max)(const struct kernels *k, const struct k_csr *c, const real *x, real *y, int64_t *arg,
+			int64_t d);
+	void (*csr_max_back)(const struct kernels *k, const int64_t *arg, const real *g_y, real *g_x, int64_t n,
+			     int64_t d); /* n targets, each row of x in one target at most */
+	/* y_n = sum over t of table[t][idx[n, t]]; table: n_table pointers (host). */
+	void (*embed)(const struct kernels *k, int n_table, const real *const *table, const int64_t *idx, real *y,
+		      int64_t n, int64_t d);
+	/*
+	 * Message passing in one pass: y[v] = sum over items i of v of w[i, h] (x[item[i]] + table[kind[i]]), h the
+	 * head to which a column belongs (d / n_head columns each); w [n_item, n_head] or NULL: 1.
+	 */
+	void (*message_sum)(const struct kernels *k, const struct k_csr *c, const int64_t *kind, const real *x,
+			    const real *table, const real *w, int n_head, real *y, int64_t d);
+	/* g_w[i, h] += g_y[v] . (x[item[i]] + table[kind[i]]) over the columns of h. */
+	void (*message_dot)(const struct kernels *k, const struct k_csr *c, const int64_t *kind, const real *x,
+			    const real *table, const real *g_y, int n_head, real *g_w, int64_t d);
+	/* As csr_sum with weights w[edge[position], h] by head. */
+	void (*csr_sum_heads)(const struct kernels *k, const struct k_csr *c, const int64_t *edge, const real *x,
+			      const real *w, int n_head, real *y, int64_t d);
+	/* alpha [n_item, n_head] = softmax over the items of v of leaky(a[v] + b[item] + t[kind]), slope below 0. */
+	void (*attention)(const struct kernels *k, const struct k_csr *c, const int64_t *kind, const real *a,
+			  const real *b, const real *t, double slope, int n_head, real *alpha);
+	/* g_s [n_item, n_head] = gradient before the leaky ReLU, from g_alpha. */
+	void (*attention_back)(const struct kernels *k, const struct k_csr *c, const int64_t *kind, const real *a,
+			       const real *b, const real *t, double slope, int n_head, const real *alpha,
+			       const real *g_alpha, real *g_s);
+	/* Continuous filters: y[v] (+)= sum over the target's edges e of x[other[e]] f[e], entry by entry; f [n_edge,
+	 * d]. */
+	void (*filter_sum)(const struct kernels *k, const struct k_csr *c, const int64_t *other, const real *x,
+			   const real *f, real *y, int64_t d, bool add);
+	/* g_f[e] += a[ia[e]] b[ib[e]] */
+	void (*filter_back)(const struct kernels *k, const int64_t *ia, const real *a, const int64_t *ib, const real *b,
+			    real *g_f, int64_t n_edge, int64_t d);
+
+	/* ---- normalisation (cpu_norm.c) ---- */
+	void (*batch_norm)(const struct kernels *k, const struct k_batch_norm *b, const real *x, real *y);
+	/* Adds to g_x, g_weight, g_bias, g_residual (each may be NULL). With mult, g_y is the sum over the copies. */
+	void (*batch_norm_back)(const struct kernels *k, const struct k_batch_norm *b, const real *x, const real *y,
+				const real *g_y, real *g_x, real *g_weight, real *g_bias, real *g_residual);
+	void (*graph_norm)(const struct kernels *k, const struct k_graph_norm *g, const real *x, real *y);
+	void (*graph_norm_back)(const struct kernels *k, const struct k_graph_norm *g, const real *x, const real *g_y,
+				real *g_x, real *g_weight, real *g_bias, real *g_mean_scale); /* each may be NULL */
+
+	/* ---- pictures (cpu_image.c) ---- */
+	void (*conv)(const struct kernels *k, const struct k_conv *c, const real *x, const real *weight, real *y);
+	/* Adds to g_x and g_weight (each may be NULL). */
+	void (*conv_back)(const struct kernels *k, const struct k_conv *c, const real *x, const real *weight,
+			  const real *g_y, real *g_x, real *g_weight);
+	/* 3 x 3, stride 2, padding 1 (-inf): the first of equals in row-major order; arg: its row of x. c_out = c_in.
+	 */
+	void (*max_pool)(const struct kernels *k, const struct k_conv *c, const real *x, real *y, int32_t *arg);
+	void (*max_pool_back)(const struct kernels *k, const struct k_conv *c, const int32_t *arg, const real *g_y,
+			      real *g_x);
+
+	/* ---- geometry (cpu_geometry.c) ---- */
+	/* dist[e] = |pos[j] - pos[i]|; backward into g_pos [n, 3], serial in e. */
+	void (*distance)(const struct kernels *k, const real *pos, const int64_t *j, const int64_t *i, real *dist,
+			 int64_t n_edge);
+	void (*distance_back)(const struct kernels *k, const real *pos, const int64_t *j, const int64_t *i,
+			      const real *dist, const real *g_dist, real *g_pos, int64_t n_edge);
+	/* y[e, g] = exp(-(dist - mu_g)^2 / (2 step^2)), mu = g step, step = cutoff / (n - 1). */
+	void (*gaussians)(const struct kernels *k, const real *dist, real *y, int64_t n_edge, int64_t n, double cutoff);
+	void (*gaussians_back)(const struct kernels *k, const real *dist, const real *y, const real *g_y, real *g_dist,
+			       int64_t n_edge, int64_t n, double cutoff);
+	/* y[e] = (cos(pi dist / cutoff) + 1) / 2 */
+	void (*cosine_cutoff)(const struct kernels *k, const real *dist, real *y, int64_t n_edge, double cutoff);
+	void (*cosine_cutoff_back)(const struct kernels *k, const real *dist, const real *g_y, real *g_dist,
+				   int64_t n_edge, double cutoff);
 
 	/* ---- optimiser (cpu_optim.c) ---- */
 	double (*sum_squares)(const struct kernels *k, const real *x, int64_t n);
@@ -88,6 +248,12 @@ struct kernels {
 };
 
 /* Operations of the CPU table, one set a file; kernels_cpu calls them. */
+void kernels_cpu_entry(struct kernels *k);
+void kernels_cpu_rows(struct kernels *k);
+void kernels_cpu_graph(struct kernels *k);
+void kernels_cpu_norm(struct kernels *k);
+void kernels_cpu_image(struct kernels *k);
+void kernels_cpu_geometry(struct kernels *k);
 void kernels_cpu_optim(struct kernels *k);
 void kernels_cpu_loss(struct kernels *k);
 void kernels_cpu_hyper(struct kernels *k);
@@ -95,7 +261,10 @@ void kernels_cpu_hyper(struct kernels *k);
 /* The table for the CPU; pool may be NULL (one thread). Compares sgemm with a double loop first: ERR_NUMERIC
  * when this OpenBLAS kernel computes nonsense on this machine. */
 int kernels_cpu(struct kernels *k, struct pool *pool, struct err *e);
+void kernels_cpu_free(struct kernels *k); /* takes NULL; the pool stays the caller's */
 /* "OpenBLAS 0.3.21 Zen" and the like, for provenance: version and core type in use. */
 const char *kernels_blas_name(void);
+/* out_height and out_width from the rest: (side + 2 (kernel / 2) - kernel) / stride + 1. */
+void k_conv_set_out(struct k_conv *c);
 
 #endif

@@ -1,0 +1,194 @@
+/* cpu.c - the CPU's table: memory, chunks, products through CBLAS, and the check that this machine can multiply. */
+#include "cpu.h"
+
+#include <cblas.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_SLOT = 257 };
+struct cpu {
+	void *scratch[MAX_SLOT];
+	size_t nbytes[MAX_SLOT];
+};
+
+static void *host_alloc(size_t nbytes)
+{
+	return aligned_alloc(64, (nbytes + 64) / 64 * 64);
+}
+
+static void host_copy(void *dst, const void *src, size_t nbytes)
+{
+	if (nbytes)
+		memcpy(dst, src, nbytes);
+}
+
+static void host_fill(real *x, int64_t n, real value)
+{
+	if (value == 0 && n > 0)
+		memset(x, 0, (size_t)n * sizeof *x);
+	else
+		for (int64_t i = 0; i < n; i++)
+			x[i] = value;
+}
+
+void cpu_run(const struct kernels *k, int64_t n_chunk, void (*fn)(void *ctx, int64_t chunk, int thread), void *ctx)
+{
+	if (k->pool && n_chunk > 1)
+		pool_run(k->pool, n_chunk, fn, ctx);
+	else
+		for (int64_t i = 0; i < n_chunk; i++)
+			fn(ctx, i, 0);
+}
+
+void *cpu_scratch(const struct kernels *k, int slot, size_t nbytes)
+{
+	struct cpu *c = k->self;
+	if (slot >= MAX_SLOT)
+		abort();
+	if (c->nbytes[slot] < nbytes) {
+		free(c->scratch[slot]);
+		c->scratch[slot] = host_alloc(nbytes);
+		c->nbytes[slot] = nbytes;
+		if (!c->scratch[slot])
+			abort();
+	}
+	return c->scratch[slot];
+}
+
+void cpu_gemm_serial(bool ta, bool tb, int64_t m, int64_t n, int64_t kk, double alpha, const real *a, int64_t lda,
+		     const real *b, int64_t ldb, double beta, real *c, int64_t ldc)
+{
+	const int fa = ta ? CblasTrans : CblasNoTrans, fb = tb ? CblasTrans : CblasNoTrans;
+	if (m <= 0 || n <= 0)
+		return;
+	if (sizeof(real) == sizeof(float))
+		cblas_sgemm(CblasRowMajor, fa, fb, (int)m, (int)n, (int)kk, (float)alpha, (const void *)a, (int)lda,
+			    (const void *)b, (int)ldb, (float)beta, (void *)c, (int)ldc);
+	else
+		cblas_dgemm(CblasRowMajor, fa, fb, (int)m, (int)n, (int)kk, alpha, (const void *)a, (int)lda,
+			    (const void *)b, (int)ldb, beta, (void *)c, (int)ldc);
+}
+
+struct gemm_job {
+	bool ta, tb, by_column;
+	int64_t m, n, kk, lda, ldb, ldc;
+	double alpha, beta;
+	const real *a, *b;
+	real *c;
+};
+
+static void gemm_chunk(void *ctx, int64_t chunk, int thread)
+{
+	(void)thread;
+	const struct gemm_job *j = ctx;
+	int64_t from = chunk * CPU_ROWS;
+	if (j->by_column)
+		cpu_gemm_serial(j->ta, j->tb, j->m, cpu_min(CPU_ROWS, j->n - from), j->kk, j->alpha, j->a, j->lda,
+				j->b + (j->tb ? from * j->ldb : from), j->ldb, j->beta, j->c + from, j->ldc);
+	else
+		cpu_gemm_serial(j->ta, j->tb, cpu_min(CPU_ROWS, j->m - from), j->n, j->kk, j->alpha,
+				j->a + (j->ta ? from : from * j->lda), j->lda, j->b, j->ldb, j->beta,
+				j->c + from * j->ldc, j->ldc);
+}
+
+static void gemm(const struct kernels *k, bool ta, bool tb, int64_t m, int64_t n, int64_t kk, double alpha,
+		 const real *a, int64_t lda, const real *b, int64_t ldb, double beta, real *c, int64_t ldc)
+{
+	struct gemm_job j = {.ta = ta,
+			     .tb = tb,
+			     .by_column = m <= CPU_ROWS && n > CPU_ROWS,
+			     .m = m,
+			     .n = n,
+			     .kk = kk,
+			     .lda = lda,
+			     .ldb = ldb,
+			     .ldc = ldc,
+			     .alpha = alpha,
+			     .beta = beta,
+			     .a = a,
+			     .b = b,
+			     .c = c};
+	cpu_run(k, cpu_n_chunk(j.by_column ? n : m, CPU_ROWS), gemm_chunk, &j);
+}
+
+/* A product whose sides are no multiple of any register, against a double loop. */
+static bool can_multiply(void)
+{
+	enum { M = 37, N = 29, K = 67 };
+	static real a[M * K], b[K * N], c[M * N];
+	for (int i = 0; i < M * K; i++)
+		a[i] = (real)(i * 37 % 101 - 50) / 64;
+	for (int i = 0; i < K * N; i++)
+		b[i] = (real)(i * 53 % 97 - 48) / 64;
+	cpu_gemm_serial(false, false, M, N, K, 1, a, K, b, N, 0, c, N);
+	for (int i = 0; i < M; i++)
+		for (int j = 0; j < N; j++) {
+			double sum = 0;
+			for (int l = 0; l < K; l++)
+				sum += (double)a[i * K + l] * (double)b[l * N + j];
+			if (!(fabs(sum - (double)c[i * N + j]) <= 1e-5 * K))
+				return false;
+		}
+	return true;
+}
+
+const char *kernels_blas_name(void)
+{
+	static char name[128];
+	const char *config = openblas_get_config(); /* "OpenBLAS 0.3.21 DYNAMIC_ARCH ..." */
+	int n = (int)strcspn(config, " ");
+	if (config[n])
+		n += 1 + (int)strcspn(config + n + 1, " ");
+	snprintf(name, sizeof name, "%.*s %s", n, config, openblas_get_corename());
+	return name;
+}
+
+void k_conv_set_out(struct k_conv *c)
+{
+	int64_t pad = c->kernel / 2;
+	c->out_height = (c->height + 2 * pad - c->kernel) / c->stride + 1;
+	c->out_width = (c->width + 2 * pad - c->kernel) / c->stride + 1;
+}
+
+int kernels_cpu(struct kernels *k, struct pool *pool, struct err *e)
+{
+	memset(k, 0, sizeof *k);
+	k->name = "cpu";
+	k->pool = pool;
+	k->self = calloc(1, sizeof(struct cpu));
+	if (!k->self)
+		return err_set(e, ERR_MEMORY, "no memory for the arithmetic");
+	openblas_set_num_threads(1);
+	if (!can_multiply()) {
+		kernels_cpu_free(k);
+		return err_set(e, ERR_NUMERIC, "%s multiplies matrices wrongly on this machine: set OPENBLAS_CORETYPE",
+			       kernels_blas_name());
+	}
+	k->alloc = host_alloc;
+	k->release = free;
+	k->upload = host_copy;
+	k->download = host_copy;
+	k->fill = host_fill;
+	k->gemm = gemm;
+	kernels_cpu_entry(k);
+	kernels_cpu_rows(k);
+	kernels_cpu_graph(k);
+	kernels_cpu_norm(k);
+	kernels_cpu_image(k);
+	kernels_cpu_geometry(k);
+	kernels_cpu_optim(k);
+	kernels_cpu_loss(k);
+	return 0;
+}
+
+void kernels_cpu_free(struct kernels *k)
+{
+	if (!k || !k->self)
+		return;
+	struct cpu *c = k->self;
+	for (int i = 0; i < MAX_SLOT; i++)
+		free(c->scratch[i]);
+	free(c);
+	k->self = NULL;
+}

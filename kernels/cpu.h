@@ -1,0 +1,48 @@
+/*
+ * cpu.h - layer 2b, private: what the files of the CPU's table share.
+ */
+#ifndef MOLRILL_CPU_H
+#define MOLRILL_CPU_H
+
+#include "kernels.h"
+
+/*
+ * K_SIMD in front of a static function of plain loops makes versions for wider registers, chosen when the program
+ * starts. Sums keep their order and nothing is contracted, so that all versions give the same bytes. Nothing on other
+ * compilers and processors, and under sanitizers (which cannot run before the choice).
+ */
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(MOLRILL_SAN)
+#define K_SIMD __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
+#else
+#define K_SIMD
+#endif
+
+enum {
+	CPU_ENTRIES = 1 << 15, /* of a chunk of entry-wise work */
+	CPU_ROWS = 256,        /* of a chunk of rows with a product or a sum */
+};
+
+/* Calls fn once for each chunk, by the pool where there is one. */
+void cpu_run(const struct kernels *k, int64_t n_chunk, void (*fn)(void *ctx, int64_t chunk, int thread), void *ctx);
+/* Memory of the caller (slot 0) or of a pool thread (slot 1 + thread), kept and grown; valid until the next call for
+ * the same slot. Aborts without memory. */
+void *cpu_scratch(const struct kernels *k, int slot, size_t nbytes);
+/* One product without chunks, by the thread that calls. */
+void cpu_gemm_serial(bool ta, bool tb, int64_t m, int64_t n, int64_t kk, double alpha, const real *a, int64_t lda,
+		     const real *b, int64_t ldb, double beta, real *c, int64_t ldc);
+
+static inline int64_t cpu_n_chunk(int64_t n, int64_t size)
+{
+	return (n + size - 1) / size;
+}
+static inline int64_t cpu_min(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+/* Rows of d entries in a chunk of entry-wise work: depends on d alone. */
+static inline int64_t cpu_rows_of(int64_t d)
+{
+	return d > 0 && d < CPU_ENTRIES ? CPU_ENTRIES / d : 1;
+}
+
+#endif

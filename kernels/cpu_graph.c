@@ -1,0 +1,370 @@
+/* cpu_graph.c - rows by index on the CPU: embeddings, sums over neighbours, attention, continuous filters. */
+#include "cpu.h"
+
+#include <math.h>
+#include <string.h>
+
+/* One job for all: `work` is handed a range of targets. */
+struct job {
+	void (*work)(const struct job *j, int64_t from, int64_t to);
+	const struct k_csr *c;
+	const int64_t *kind, *idx;
+	const real *x, *w, *g, *a, *b, *t;
+	const real *const *table;
+	real *y;
+	int64_t *arg;
+	int64_t n, d, rows;
+	int n_head;
+	double slope;
+	bool add;
+};
+
+static void job_chunk(void *ctx, int64_t chunk, int thread)
+{
+	(void)thread;
+	const struct job *j = ctx;
+	j->work(j, chunk * j->rows, cpu_min(j->n, (chunk + 1) * j->rows));
+}
+
+static void run(const struct kernels *k, struct job j)
+{
+	j.rows = cpu_rows_of(j.d);
+	cpu_run(k, cpu_n_chunk(j.n, j.rows), job_chunk, &j);
+}
+
+K_SIMD static void row_add(real *restrict y, const real *restrict x, int64_t d)
+{
+	for (int64_t i = 0; i < d; i++)
+		y[i] += x[i];
+}
+
+K_SIMD static void row_axpy(real *restrict y, const real *restrict x, real w, int64_t d)
+{
+	for (int64_t i = 0; i < d; i++)
+		y[i] += w * x[i];
+}
+
+K_SIMD static void row_add_two(real *restrict y, const real *restrict x, const real *restrict t, int64_t d)
+{
+	for (int64_t i = 0; i < d; i++)
+		y[i] += x[i] + t[i];
+}
+
+K_SIMD static void row_axpy_two(real *restrict y, const real *restrict x, const real *restrict t, real w, int64_t d)
+{
+	for (int64_t i = 0; i < d; i++)
+		y[i] += w * (x[i] + t[i]);
+}
+
+K_SIMD static void row_mul_add(real *restrict y, const real *restrict a, const real *restrict b, int64_t d)
+{
+	for (int64_t i = 0; i < d; i++)
+		y[i] += a[i] * b[i];
+}
+
+static void zero(real *y, int64_t d)
+{
+	memset(y, 0, (size_t)d * sizeof *y);
+}
+
+static void gather_work(const struct job *j, int64_t from, int64_t to)
+{
+	for (int64_t i = from; i < to; i++) {
+		real *y = j->y + i * j->d;
+		const real *x = j->x + j->idx[i] * j->d;
+		if (j->add)
+			row_add(y, x, j->d);
+		else
+			memcpy(y, x, (size_t)j->d * sizeof *y);
+	}
+}
+
+static void gather(const struct kernels *k, const real *x, const int64_t *idx, real *y, int64_t n, int64_t d, bool add)
+{
+	run(k, (struct job){.work = gather_work, .x = x, .idx = idx, .y = y, .n = n, .d = d, .add = add});
+}
+
+static void csr_sum_work(const struct job *j, int64_t from, int64_t to)
+{
+	const struct k_csr *c = j->c;
+	for (int64_t v = from; v < to; v++) {
+		real *y = j->y + v * j->d;
+		if (!j->add)
+			zero(y, j->d);
+		for (int64_t i = c->start[v]; i < c->start[v + 1]; i++) {
+			const real *x = j->x + c->item[i] * j->d;
+			if (j->w)
+				row_axpy(y, x, j->w[i], j->d);
+			else
+				row_add(y, x, j->d);
+		}
+	}
+}
+
+static void csr_sum(const struct kernels *k, const struct k_csr *c, const real *x, const real *w, real *y, int64_t d,
+		    bool add)
+{
+	run(k, (struct job){.work = csr_sum_work, .c = c, .x = x, .w = w, .y = y, .n = c->n, .d = d, .add = add});
+}
+
+static void csr_max_work(const struct job *j, int64_t from, int64_t to)
+{
+	const struct k_csr *c = j->c;
+	for (int64_t v = from; v < to; v++)
+		for (int64_t f = 0; f < j->d; f++) {
+			int64_t best = -1;
+			for (int64_t i = c->start[v]; i < c->start[v + 1]; i++) {
+				int64_t r = c->item[i];
+				if (best < 0 || j->x[r * j->d + f] > j->x[best * j->d + f])
+					best = r;
+			}
+			j->arg[v * j->d + f] = best;
+			j->y[v * j->d + f] = best < 0 ? 0 : j->x[best * j->d + f];
+		}
+}
+
+static void csr_max(const struct kernels *k, const struct k_csr *c, const real *x, real *y, int64_t *arg, int64_t d)
+{
+	run(k, (struct job){.work = csr_max_work, .c = c, .x = x, .y = y, .arg = arg, .n = c->n, .d = d});
+}
+
+static void csr_max_back_work(const struct job *j, int64_t from, int64_t to)
+{
+	for (int64_t i = from * j->d; i < to * j->d; i++)
+		if (j->idx[i] >= 0)
+			j->y[j->idx[i] * j->d + i % j->d] += j->g[i];
+}
+
+static void csr_max_back(const struct kernels *k, const int64_t *arg, const real *g_y, real *g_x, int64_t n, int64_t d)
+{
+	run(k, (struct job){.work = csr_max_back_work, .idx = arg, .g = g_y, .y = g_x, .n = n, .d = d});
+}
+
+static void embed_work(const struct job *j, int64_t from, int64_t to)
+{
+	for (int64_t i = from; i < to; i++) {
+		real *y = j->y + i * j->d;
+		memcpy(y, j->table[0] + j->idx[i * j->n_head] * j->d, (size_t)j->d * sizeof *y);
+		for (int t = 1; t < j->n_head; t++)
+			row_add(y, j->table[t] + j->idx[i * j->n_head + t] * j->d, j->d);
+	}
+}
+
+static void embed(const struct kernels *k, int n_table, const real *const *table, const int64_t *idx, real *y,
+		  int64_t n, int64_t d)
+{
+	run(k, (struct job){.work = embed_work, .table = table, .idx = idx, .y = y, .n = n, .d = d, .n_head = n_table});
+}
+
+static void message_work(const struct job *j, int64_t from, int64_t to)
+{
+	const struct k_csr *c = j->c;
+	int64_t part = j->d / j->n_head;
+	for (int64_t v = from; v < to; v++) {
+		real *y = j->y + v * j->d;
+		zero(y, j->d);
+		for (int64_t i = c->start[v]; i < c->start[v + 1]; i++) {
+			const real *x = j->x + c->item[i] * j->d, *t = j->table[0] + j->kind[i] * j->d;
+			if (!j->w)
+				row_add_two(y, x, t, j->d);
+			for (int h = 0; j->w && h < j->n_head; h++)
+				row_axpy_two(y + h * part, x + h * part, t + h * part, j->w[i * j->n_head + h], part);
+		}
+	}
+}
+
+static void message_sum(const struct kernels *k, const struct k_csr *c, const int64_t *kind, const real *x,
+			const real *table, const real *w, int n_head, real *y, int64_t d)
+{
+	run(k, (struct job){.work = message_work,
+			    .c = c,
+			    .kind = kind,
+			    .x = x,
+			    .table = &table,
+			    .w = w,
+			    .n_head = n_head,
+			    .y = y,
+			    .n = c->n,
+			    .d = d});
+}
+
+static void message_dot_work(const struct job *j, int64_t from, int64_t to)
+{
+	const struct k_csr *c = j->c;
+	int64_t part = j->d / j->n_head;
+	for (int64_t v = from; v < to; v++)
+		for (int64_t i = c->start[v]; i < c->start[v + 1]; i++)
+			for (int h = 0; h < j->n_head; h++) {
+				const real *x = j->x + c->item[i] * j->d + h * part;
+				const real *t = j->t + j->kind[i] * j->d + h * part, *g = j->g + v * j->d + h * part;
+				double sum = 0;
+				for (int64_t f = 0; f < part; f++)
+					sum += (double)g[f] * (double)(x[f] + t[f]);
+				j->y[i * j->n_head + h] += (real)sum;
+			}
+}
+
+static void message_dot(const struct kernels *k, const struct k_csr *c, const int64_t *kind, const real *x,
+			const real *table, const real *g_y, int n_head, real *g_w, int64_t d)
+{
+	run(k, (struct job){.work = message_dot_work,
+			    .c = c,
+			    .kind = kind,
+			    .x = x,
+			    .t = table,
+			    .g = g_y,
+			    .n_head = n_head,
+			    .y = g_w,
+			    .n = c->n,
+			    .d = d});
+}
+
+static void heads_work(const struct job *j, int64_t from, int64_t to)
+{
+	const struct k_csr *c = j->c;
+	int64_t part = j->d / j->n_head;
+	for (int64_t v = from; v < to; v++)
+		for (int64_t i = c->start[v]; i < c->start[v + 1]; i++)
+			for (int h = 0; h < j->n_head; h++)
+				row_axpy(j->y + v * j->d + h * part, j->x + c->item[i] * j->d + h * part,
+					 j->w[j->idx[i] * j->n_head + h], part);
+}
+
+static void csr_sum_heads(const struct kernels *k, const struct k_csr *c, const int64_t *edge, const real *x,
+			  const real *w, int n_head, real *y, int64_t d)
+{
+	run(k,
+	    (struct job){
+		.work = heads_work, .c = c, .idx = edge, .x = x, .w = w, .n_head = n_head, .y = y, .n = c->n, .d = d});
+}
+
+/* The score before the leaky ReLU. */
+static real score(const struct job *j, int64_t v, int64_t i, int h)
+{
+	return j->a[v * j->n_head + h] + j->b[j->c->item[i] * j->n_head + h] + j->t[j->kind[i] * j->n_head + h];
+}
+
+static void attention_work(const struct job *j, int64_t from, int64_t to)
+{
+	const struct k_csr *c = j->c;
+	for (int64_t v = from; v < to; v++)
+		for (int h = 0; h < j->n_head; h++) {
+			double top = -INFINITY, sum = 0;
+			for (int64_t i = c->start[v]; i < c->start[v + 1]; i++) {
+				double s = (double)score(j, v, i, h);
+				s = s > 0 ? s : j->slope * s;
+				top = s > top ? s : top;
+			}
+			for (int pass = 0; pass < 2; pass++)
+				for (int64_t i = c->start[v]; i < c->start[v + 1]; i++) {
+					double s = (double)score(j, v, i, h);
+					double w = exp((s > 0 ? s : j->slope * s) - top);
+					if (pass)
+						j->y[i * j->n_head + h] = (real)(w / sum);
+					else
+						sum += w;
+				}
+		}
+}
+
+static void attention(const struct kernels *k, const struct k_csr *c, const int64_t *kind, const real *a, const real *b,
+		      const real *t, double slope, int n_head, real *alpha)
+{
+	run(k, (struct job){.work = attention_work,
+			    .c = c,
+			    .kind = kind,
+			    .a = a,
+			    .b = b,
+			    .t = t,
+			    .slope = slope,
+			    .n_head = n_head,
+			    .y = alpha,
+			    .n = c->n,
+			    .d = n_head});
+}
+
+static void attention_back_work(const struct job *j, int64_t from, int64_t to)
+{
+	const struct k_csr *c = j->c;
+	for (int64_t v = from; v < to; v++)
+		for (int h = 0; h < j->n_head; h++) {
+			double dot = 0;
+			for (int64_t i = c->start[v]; i < c->start[v + 1]; i++)
+				dot += (double)j->w[i * j->n_head + h] * (double)j->g[i * j->n_head + h];
+			for (int64_t i = c->start[v]; i < c->start[v + 1]; i++) {
+				int64_t at = i * j->n_head + h;
+				double g = (double)j->w[at] * ((double)j->g[at] - dot);
+				j->y[at] = (real)(score(j, v, i, h) > 0 ? g : j->slope * g);
+			}
+		}
+}
+
+static void attention_back(const struct kernels *k, const struct k_csr *c, const int64_t *kind, const real *a,
+			   const real *b, const real *t, double slope, int n_head, const real *alpha,
+			   const real *g_alpha, real *g_s)
+{
+	run(k, (struct job){.work = attention_back_work,
+			    .c = c,
+			    .kind = kind,
+			    .a = a,
+			    .b = b,
+			    .t = t,
+			    .slope = slope,
+			    .n_head = n_head,
+			    .w = alpha,
+			    .g = g_alpha,
+			    .y = g_s,
+			    .n = c->n,
+			    .d = n_head});
+}
+
+static void filter_sum_work(const struct job *j, int64_t from, int64_t to)
+{
+	const struct k_csr *c = j->c;
+	for (int64_t v = from; v < to; v++) {
+		real *y = j->y + v * j->d;
+		if (!j->add)
+			zero(y, j->d);
+		for (int64_t i = c->start[v]; i < c->start[v + 1]; i++) {
+			int64_t e = c->item[i];
+			row_mul_add(y, j->x + j->idx[e] * j->d, j->g + e * j->d, j->d);
+		}
+	}
+}
+
+static void filter_sum(const struct kernels *k, const struct k_csr *c, const int64_t *other, const real *x,
+		       const real *f, real *y, int64_t d, bool add)
+{
+	run(k,
+	    (struct job){
+		.work = filter_sum_work, .c = c, .idx = other, .x = x, .g = f, .y = y, .n = c->n, .d = d, .add = add});
+}
+
+static void filter_back_work(const struct job *j, int64_t from, int64_t to)
+{
+	for (int64_t e = from; e < to; e++)
+		row_mul_add(j->y + e * j->d, j->a + j->idx[e] * j->d, j->b + j->kind[e] * j->d, j->d);
+}
+
+static void filter_back(const struct kernels *k, const int64_t *ia, const real *a, const int64_t *ib, const real *b,
+			real *g_f, int64_t n_edge, int64_t d)
+{
+	run(k, (struct job){
+		   .work = filter_back_work, .idx = ia, .a = a, .kind = ib, .b = b, .y = g_f, .n = n_edge, .d = d});
+}
+
+void kernels_cpu_graph(struct kernels *k)
+{
+	k->gather = gather;
+	k->csr_sum = csr_sum;
+	k->csr_max = csr_max;
+	k->csr_max_back = csr_max_back;
+	k->embed = embed;
+	k->message_sum = message_sum;
+	k->message_dot = message_dot;
+	k->csr_sum_heads = csr_sum_heads;
+	k->attention = attention;
+	k->attention_back = attention_back;
+	k->filter_sum = filter_sum;
+	k->filter_back = filter_back;
+}

@@ -1,0 +1,258 @@
+/* cpu_image.c - pictures on the CPU, NHWC: convolutions as products of gathered windows, max pooling. */
+#include "cpu.h"
+
+#include <string.h>
+
+enum { N_PART = 4 }; /* partial sums of a weight gradient: their number depends on the pictures alone */
+
+/* The same weights with the channel innermost: packed [o, ky, kx, i] from OIHW, or back (adding). */
+static void pack_weight(const struct k_conv *c, const real *weight, real *packed)
+{
+	int64_t taps = c->kernel * c->kernel;
+	for (int64_t o = 0; o < c->c_out; o++)
+		for (int64_t i = 0; i < c->c_in; i++)
+			for (int64_t t = 0; t < taps; t++)
+				packed[(o * taps + t) * c->c_in + i] = weight[(o * c->c_in + i) * taps + t];
+}
+
+static void unpack_weight_add(const struct k_conv *c, const real *packed, real *weight)
+{
+	int64_t taps = c->kernel * c->kernel;
+	for (int64_t o = 0; o < c->c_out; o++)
+		for (int64_t i = 0; i < c->c_in; i++)
+			for (int64_t t = 0; t < taps; t++)
+				weight[(o * c->c_in + i) * taps + t] += packed[(o * taps + t) * c->c_in + i];
+}
+
+static int64_t window_size(const struct k_conv *c)
+{
+	return c->kernel * c->kernel * c->c_in;
+}
+
+/* The columns kx of a window that lie within the picture, for a window that starts at x0. */
+static void clip(int64_t x0, int64_t kernel, int64_t width, int64_t *from, int64_t *to)
+{
+	*from = x0 < 0 ? -x0 : 0;
+	*to = x0 + kernel > width ? width - x0 : kernel;
+	if (*to < *from)
+		*to = *from;
+}
+
+/* Windows of output rows [first, first + n) of the batch into col [n, window]. */
+static void gather_windows(const struct k_conv *c, const real *x, int64_t first, int64_t n, real *col)
+{
+	int64_t pad = c->kernel / 2, line = c->kernel * c->c_in, out_px = c->out_height * c->out_width;
+	for (int64_t r = first; r < first + n; r++, col += window_size(c)) {
+		int64_t img = r / out_px, oy = r % out_px / c->out_width, ox = r % c->out_width;
+		int64_t x0 = ox * c->stride - pad, from, to;
+		clip(x0, c->kernel, c->width, &from, &to);
+		for (int64_t ky = 0; ky < c->kernel; ky++) {
+			int64_t y = oy * c->stride - pad + ky;
+			real *dst = col + ky * line;
+			if (y < 0 || y >= c->height) {
+				memset(dst, 0, (size_t)line * sizeof *dst);
+				continue;
+			}
+			const real *src = x + ((img * c->height + y) * c->width + x0) * c->c_in;
+			memset(dst, 0, (size_t)(from * c->c_in) * sizeof *dst);
+			memcpy(dst + from * c->c_in, src + from * c->c_in,
+			       (size_t)((to - from) * c->c_in) * sizeof *dst);
+			memset(dst + to * c->c_in, 0, (size_t)((c->kernel - to) * c->c_in) * sizeof *dst);
+		}
+	}
+}
+
+K_SIMD static void line_add(real *restrict y, const real *restrict x, int64_t n)
+{
+	for (int64_t i = 0; i < n; i++)
+		y[i] += x[i];
+}
+
+/* The transpose of gather_windows, adding. */
+static void scatter_windows(const struct k_conv *c, const real *col, int64_t first, int64_t n, real *g_x)
+{
+	int64_t pad = c->kernel / 2, line = c->kernel * c->c_in, out_px = c->out_height * c->out_width;
+	for (int64_t r = first; r < first + n; r++, col += window_size(c)) {
+		int64_t img = r / out_px, oy = r % out_px / c->out_width, ox = r % c->out_width;
+		int64_t x0 = ox * c->stride - pad, from, to;
+		clip(x0, c->kernel, c->width, &from, &to);
+		for (int64_t ky = 0; ky < c->kernel; ky++) {
+			int64_t y = oy * c->stride - pad + ky;
+			if (y >= 0 && y < c->height)
+				line_add(g_x + ((img * c->height + y) * c->width + x0 + from) * c->c_in,
+					 col + ky * line + from * c->c_in, (to - from) * c->c_in);
+		}
+	}
+}
+
+/* A 1 x 1 convolution at every pixel is a plain product: its windows are the rows of x themselves. */
+static bool is_product(const struct k_conv *c)
+{
+	return c->kernel == 1 && c->stride == 1;
+}
+
+struct job {
+	const struct kernels *k;
+	const struct k_conv *c;
+	const real *x, *w, *g_y;
+	real *y, *g_x, *part;
+	int n_part;
+};
+
+static void conv_chunk(void *ctx, int64_t chunk, int thread)
+{
+	const struct job *j = ctx;
+	const struct k_conv *c = j->c;
+	int64_t total = c->n * c->out_height * c->out_width, first = chunk * CPU_ROWS;
+	int64_t n = cpu_min(CPU_ROWS, total - first), size = window_size(c);
+	const real *col = j->x + first * size;
+	if (!is_product(c)) {
+		real *windows = cpu_scratch(j->k, 2 + thread, (size_t)(CPU_ROWS * size) * sizeof *windows);
+		gather_windows(c, j->x, first, n, windows);
+		col = windows;
+	}
+	cpu_gemm_serial(false, true, n, c->c_out, size, 1, col, size, j->w, size, 0, j->y + first * c->c_out, c->c_out);
+}
+
+static void conv(const struct kernels *k, const struct k_conv *c, const real *x, const real *weight, real *y)
+{
+	real *packed = cpu_scratch(k, 0, (size_t)(c->c_out * window_size(c)) * sizeof *packed);
+	struct job j = {.k = k, .c = c, .x = x, .w = packed, .y = y};
+	pack_weight(c, weight, packed);
+	cpu_run(k, cpu_n_chunk(c->n * c->out_height * c->out_width, CPU_ROWS), conv_chunk, &j);
+}
+
+/* Gradient of the input, one picture a chunk: windows overlap within a picture only. */
+static void input_chunk(void *ctx, int64_t chunk, int thread)
+{
+	const struct job *j = ctx;
+	const struct k_conv *c = j->c;
+	int64_t px = c->out_height * c->out_width, size = window_size(c);
+	if (is_product(c)) {
+		cpu_gemm_serial(false, false, px, size, c->c_out, 1, j->g_y + chunk * px * c->c_out, c->c_out, j->w,
+				size, 1, j->g_x + chunk * px * size, size);
+		return;
+	}
+	real *windows = cpu_scratch(j->k, 2 + thread, (size_t)(CPU_ROWS * size) * sizeof *windows);
+	for (int64_t first = chunk * px; first < (chunk + 1) * px; first += CPU_ROWS) {
+		int64_t n = cpu_min(CPU_ROWS, (chunk + 1) * px - first);
+		cpu_gemm_serial(false, false, n, size, c->c_out, 1, j->g_y + first * c->c_out, c->c_out, j->w, size, 0,
+				windows, size);
+		scatter_windows(c, windows, first, n, j->g_x);
+	}
+}
+
+/* Gradient of the weight: a chunk sums over its share of the pictures. */
+static void weight_chunk(void *ctx, int64_t chunk, int thread)
+{
+	const struct job *j = ctx;
+	const struct k_conv *c = j->c;
+	int64_t px = c->out_height * c->out_width, size = window_size(c);
+	int64_t from = c->n * chunk / j->n_part * px, to = c->n * (chunk + 1) / j->n_part * px;
+	real *out = j->part + chunk * c->c_out * size;
+	memset(out, 0, (size_t)(c->c_out * size) * sizeof *out);
+	for (int64_t first = from; first < to; first += 2 * CPU_ROWS) {
+		int64_t n = cpu_min(2 * CPU_ROWS, to - first);
+		const real *col = j->x + first * size;
+		if (!is_product(c)) {
+			real *windows = cpu_scratch(j->k, 2 + thread, (size_t)(2 * CPU_ROWS * size) * sizeof *windows);
+			gather_windows(c, j->x, first, n, windows);
+			col = windows;
+		}
+		cpu_gemm_serial(true, false, c->c_out, size, n, 1, j->g_y + first * c->c_out, c->c_out, col, size, 1,
+				out, size);
+	}
+}
+
+static void conv_back(const struct kernels *k, const struct k_conv *c, const real *x, const real *weight,
+		      const real *g_y, real *g_x, real *g_weight)
+{
+	int64_t n_weight = c->c_out * window_size(c);
+	struct job j = {.k = k, .c = c, .x = x, .g_y = g_y, .g_x = g_x};
+	if (!c->n)
+		return;
+	if (g_x) {
+		real *packed = cpu_scratch(k, 0, (size_t)n_weight * sizeof *packed);
+		pack_weight(c, weight, packed);
+		j.w = packed;
+		cpu_run(k, c->n, input_chunk, &j);
+	}
+	if (g_weight) {
+		j.n_part = (int)cpu_min(N_PART, c->n);
+		j.part = cpu_scratch(k, 1, (size_t)(j.n_part * n_weight) * sizeof *j.part);
+		cpu_run(k, j.n_part, weight_chunk, &j);
+		for (int p = 1; p < j.n_part; p++)
+			line_add(j.part, j.part + p * n_weight, n_weight);
+		unpack_weight_add(c, j.part, g_weight);
+	}
+}
+
+struct pool_job {
+	const struct k_conv *c;
+	const real *x;
+	real *y;
+	int32_t *arg;
+	const int32_t *from;
+};
+
+static void max_pixel(const struct k_conv *c, const real *x, int64_t img, int64_t oy, int64_t ox, real *y, int32_t *arg)
+{
+	int64_t pad = c->kernel / 2;
+	bool first = true;
+	for (int64_t ky = 0; ky < c->kernel; ky++)
+		for (int64_t kx = 0; kx < c->kernel; kx++) {
+			int64_t row = oy * c->stride - pad + ky, column = ox * c->stride - pad + kx;
+			if (row < 0 || row >= c->height || column < 0 || column >= c->width)
+				continue;
+			int64_t at = (img * c->height + row) * c->width + column;
+			const real *v = x + at * c->c_in;
+			for (int64_t f = 0; f < c->c_in; f++)
+				if (first || v[f] > y[f]) {
+					y[f] = v[f];
+					arg[f] = (int32_t)at;
+				}
+			first = false;
+		}
+}
+
+static void max_chunk(void *ctx, int64_t img, int thread)
+{
+	(void)thread;
+	const struct pool_job *j = ctx;
+	const struct k_conv *c = j->c;
+	for (int64_t oy = 0; oy < c->out_height; oy++)
+		for (int64_t ox = 0; ox < c->out_width; ox++) {
+			int64_t o = ((img * c->out_height + oy) * c->out_width + ox) * c->c_in;
+			max_pixel(c, j->x, img, oy, ox, j->y + o, j->arg + o);
+		}
+}
+
+static void max_pool(const struct kernels *k, const struct k_conv *c, const real *x, real *y, int32_t *arg)
+{
+	struct pool_job j = {.c = c, .x = x, .y = y, .arg = arg};
+	cpu_run(k, c->n, max_chunk, &j);
+}
+
+static void max_back_chunk(void *ctx, int64_t img, int thread)
+{
+	(void)thread;
+	const struct pool_job *j = ctx;
+	int64_t n = j->c->out_height * j->c->out_width * j->c->c_in, d = j->c->c_in;
+	for (int64_t i = img * n; i < (img + 1) * n; i++)
+		j->y[j->from[i] * d + i % d] += j->x[i];
+}
+
+static void max_pool_back(const struct kernels *k, const struct k_conv *c, const int32_t *arg, const real *g_y,
+			  real *g_x)
+{
+	struct pool_job j = {.c = c, .x = g_y, .y = g_x, .from = arg};
+	cpu_run(k, c->n, max_back_chunk, &j);
+}
+
+void kernels_cpu_image(struct kernels *k)
+{
+	k->conv = conv;
+	k->conv_back = conv_back;
+	k->max_pool = max_pool;
+	k->max_pool_back = max_pool_back;
+}

@@ -1,0 +1,263 @@
+/* cpu_rows.c - work by rows and columns of matrices on the CPU. */
+#include "cpu.h"
+
+#include <math.h>
+#include <string.h>
+
+/* One job for all: n rows of d entries; the work is handed a range of rows. */
+struct job {
+	void (*work)(const struct job *j, int64_t from, int64_t to);
+	const real *x, *w, *y, *g;
+	real *out, *out2;
+	const int64_t *idx;
+	int64_t n, d, ld_x, ld_out, rows;
+	bool add, log;
+};
+
+static void job_chunk(void *ctx, int64_t chunk, int thread)
+{
+	(void)thread;
+	const struct job *j = ctx;
+	j->work(j, chunk * j->rows, cpu_min(j->n, (chunk + 1) * j->rows));
+}
+
+static void run(const struct kernels *k, struct job j)
+{
+	j.rows = cpu_rows_of(j.d);
+	cpu_run(k, cpu_n_chunk(j.n, j.rows), job_chunk, &j);
+}
+
+K_SIMD static void row_scale(real *y, const real *x, real w, int64_t d, bool add)
+{
+	if (add)
+		for (int64_t i = 0; i < d; i++)
+			y[i] += w * x[i];
+	else
+		for (int64_t i = 0; i < d; i++)
+			y[i] = w * x[i];
+}
+
+static void copy_work(const struct job *j, int64_t from, int64_t to)
+{
+	for (int64_t i = from; i < to; i++)
+		row_scale(j->out + i * j->ld_out, j->x + i * j->ld_x, 1, j->d, j->add);
+}
+
+static void copy_block(const struct kernels *k, const real *src, int64_t ld_src, real *dst, int64_t ld_dst, int64_t n,
+		       int64_t d, bool add)
+{
+	run(k,
+	    (struct job){
+		.work = copy_work, .x = src, .out = dst, .n = n, .d = d, .ld_x = ld_src, .ld_out = ld_dst, .add = add});
+}
+
+static void transpose_work(const struct job *j, int64_t from, int64_t to)
+{
+	for (int64_t i = from; i < to; i++)
+		for (int64_t c = 0; c < j->d; c++) {
+			real *y = j->out + c * j->n + i;
+			*y = (j->add ? *y : 0) + j->x[i * j->d + c];
+		}
+}
+
+static void transpose(const struct kernels *k, const real *x, real *y, int64_t n, int64_t d, bool add)
+{
+	run(k, (struct job){.work = transpose_work, .x = x, .out = y, .n = n, .d = d, .add = add});
+}
+
+static void scale_work(const struct job *j, int64_t from, int64_t to)
+{
+	for (int64_t i = from; i < to; i++)
+		row_scale(j->out + i * j->d, j->x + i * j->d, j->w[i], j->d, j->add);
+}
+
+static void scale_rows(const struct kernels *k, const real *x, const real *w, real *y, int64_t n, int64_t d, bool add)
+{
+	run(k, (struct job){.work = scale_work, .x = x, .w = w, .out = y, .n = n, .d = d, .add = add});
+}
+
+static void add_row_work(const struct job *j, int64_t from, int64_t to)
+{
+	for (int64_t i = from; i < to; i++)
+		row_scale(j->out + i * j->d, j->x, 1, j->d, true);
+}
+
+static void add_row(const struct kernels *k, const real *row, real *y, int64_t n, int64_t d)
+{
+	run(k, (struct job){.work = add_row_work, .x = row, .out = y, .n = n, .d = d});
+}
+
+static void add_column_work(const struct job *j, int64_t from, int64_t to)
+{
+	for (int64_t i = from; i < to; i++)
+		for (int64_t c = 0; c < j->d; c++)
+			j->out[i * j->d + c] += j->x[i];
+}
+
+static void add_column(const struct kernels *k, const real *col, real *y, int64_t n, int64_t d)
+{
+	run(k, (struct job){.work = add_column_work, .x = col, .out = y, .n = n, .d = d});
+}
+
+static void row_sum_work(const struct job *j, int64_t from, int64_t to)
+{
+	for (int64_t i = from; i < to; i++) {
+		double sum = 0;
+		for (int64_t c = 0; c < j->d; c++)
+			sum += (double)j->x[i * j->d + c];
+		j->out[i] = (real)sum;
+	}
+}
+
+static void row_sum(const struct kernels *k, const real *x, real *out, int64_t n, int64_t d)
+{
+	run(k, (struct job){.work = row_sum_work, .x = x, .out = out, .n = n, .d = d});
+}
+
+struct column_job {
+	const real *x;
+	double *part;
+	int64_t n, d;
+};
+
+K_SIMD static void add_to_double(double *sum, const real *x, int64_t d)
+{
+	for (int64_t c = 0; c < d; c++)
+		sum[c] += (double)x[c];
+}
+
+static void column_chunk(void *ctx, int64_t chunk, int thread)
+{
+	(void)thread;
+	const struct column_job *j = ctx;
+	double *sum = j->part + chunk * j->d;
+	memset(sum, 0, (size_t)j->d * sizeof *sum);
+	for (int64_t i = chunk * CPU_ROWS, to = cpu_min(j->n, i + CPU_ROWS); i < to; i++)
+		add_to_double(sum, j->x + i * j->d, j->d);
+}
+
+static void column_sum(const struct kernels *k, const real *x, real *out, int64_t n, int64_t d)
+{
+	int64_t n_chunk = cpu_n_chunk(n, CPU_ROWS);
+	struct column_job j = {
+	    .x = x, .n = n, .d = d, .part = cpu_scratch(k, 0, (size_t)(n_chunk * d + 1) * sizeof(double))};
+	cpu_run(k, n_chunk, column_chunk, &j);
+	for (int64_t c = 0; c < d; c++) {
+		double sum = 0;
+		for (int64_t i = 0; i < n_chunk; i++)
+			sum += j.part[i * d + c];
+		out[c] += (real)sum;
+	}
+}
+
+static void unit_work(const struct job *j, int64_t from, int64_t to)
+{
+	for (int64_t i = from; i < to; i++) {
+		const real *x = j->x + i * j->d;
+		double sum = 0;
+		for (int64_t c = 0; c < j->d; c++)
+			sum += (double)x[c] * (double)x[c];
+		double norm = sqrt(sum) > 1e-12 ? sqrt(sum) : 1e-12;
+		j->out2[i] = (real)norm;
+		for (int64_t c = 0; c < j->d; c++)
+			j->out[i * j->d + c] = (real)((double)x[c] / norm);
+	}
+}
+
+static void unit(const struct kernels *k, const real *x, real *y, real *norm, int64_t n, int64_t d)
+{
+	run(k, (struct job){.work = unit_work, .x = x, .out = y, .out2 = norm, .n = n, .d = d});
+}
+
+static void unit_back_work(const struct job *j, int64_t from, int64_t to)
+{
+	for (int64_t i = from; i < to; i++) {
+		const real *y = j->y + i * j->d, *g = j->g + i * j->d;
+		double dot = 0, norm = (double)j->w[i];
+		for (int64_t c = 0; c < j->d; c++)
+			dot += (double)y[c] * (double)g[c];
+		if (norm <= 1e-12) /* there the divisor is a constant */
+			dot = 0;
+		for (int64_t c = 0; c < j->d; c++)
+			j->out[i * j->d + c] += (real)(((double)g[c] - dot * (double)y[c]) / norm);
+	}
+}
+
+static void unit_back(const struct kernels *k, const real *y, const real *norm, const real *g_y, real *g_x, int64_t n,
+		      int64_t d)
+{
+	run(k, (struct job){.work = unit_back_work, .y = y, .w = norm, .g = g_y, .out = g_x, .n = n, .d = d});
+}
+
+static void softmax_work(const struct job *j, int64_t from, int64_t to)
+{
+	for (int64_t i = from; i < to; i++) {
+		const real *x = j->x + i * j->d;
+		real *y = j->out + i * j->d, top = x[0];
+		double sum = 0;
+		for (int64_t c = 1; c < j->d; c++)
+			top = x[c] > top ? x[c] : top;
+		for (int64_t c = 0; c < j->d; c++)
+			sum += exp((double)x[c] - (double)top);
+		for (int64_t c = 0; c < j->d; c++) {
+			double z = (double)x[c] - (double)top;
+			y[c] = (real)(j->log ? z - log(sum) : exp(z) / sum);
+		}
+	}
+}
+
+static void softmax(const struct kernels *k, const real *x, real *y, int64_t n, int64_t d, bool log_too)
+{
+	run(k, (struct job){.work = softmax_work, .x = x, .out = y, .n = n, .d = d, .log = log_too});
+}
+
+static void softmax_back_work(const struct job *j, int64_t from, int64_t to)
+{
+	for (int64_t i = from; i < to; i++) {
+		const real *y = j->y + i * j->d, *g = j->g + i * j->d;
+		real *out = j->out + i * j->d;
+		double sum = 0;
+		for (int64_t c = 0; c < j->d; c++)
+			sum += (double)g[c] * (j->log ? 1 : (double)y[c]);
+		for (int64_t c = 0; c < j->d; c++)
+			out[c] += (real)(j->log ? (double)g[c] - exp((double)y[c]) * sum
+						: (double)y[c] * ((double)g[c] - sum));
+	}
+}
+
+static void softmax_back(const struct kernels *k, const real *y, const real *g_y, real *g_x, int64_t n, int64_t d,
+			 bool log_too)
+{
+	run(k, (struct job){.work = softmax_back_work, .y = y, .g = g_y, .out = g_x, .n = n, .d = d, .log = log_too});
+}
+
+static void pick(const struct kernels *k, const real *x, const int64_t *col, real *y, int64_t n, int64_t d)
+{
+	(void)k;
+	for (int64_t i = 0; i < n; i++)
+		y[i] = x[i * d + col[i]];
+}
+
+static void pick_back(const struct kernels *k, const real *g_y, const int64_t *col, real *g_x, int64_t n, int64_t d)
+{
+	(void)k;
+	for (int64_t i = 0; i < n; i++)
+		g_x[i * d + col[i]] += g_y[i];
+}
+
+void kernels_cpu_rows(struct kernels *k)
+{
+	k->copy_block = copy_block;
+	k->transpose = transpose;
+	k->scale_rows = scale_rows;
+	k->add_row = add_row;
+	k->add_column = add_column;
+	k->row_sum = row_sum;
+	k->column_sum = column_sum;
+	k->unit = unit;
+	k->unit_back = unit_back;
+	k->softmax = softmax;
+	k->softmax_back = softmax_back;
+	k->pick = pick;
+	k->pick_back = pick_back;
+}
