@@ -54,11 +54,26 @@ struct nn_tape *nn_tape_new(const struct kernels *k);
 void nn_tape_free(struct nn_tape *t);
 /* Forgets the last step. `train` chooses batch statistics and dropout; dropout draws from (seed, step). */
 void nn_tape_begin(struct nn_tape *t, bool train, uint64_t seed, uint64_t step);
+/* After nn_tape_begin: BatchNorm reads and keeps its running statistics and nothing is dropped, though gradients may be
+ * wanted (frozen statistics). */
+void nn_tape_use_running(struct nn_tape *t, bool want_grad);
 const struct kernels *nn_tape_kernels(const struct nn_tape *t);
 bool nn_tape_is_training(const struct nn_tape *t);
 /* Step memory: back-end memory for tensors; host memory for indices and rules. Both live until nn_tape_begin. */
 void *nn_tape_alloc(struct nn_tape *t, size_t nbytes);
 struct arena *nn_tape_arena(struct nn_tape *t);
+/* Indices as back-end memory, copied. */
+const int64_t *nn_tape_index(struct nn_tape *t, const int64_t *host, int64_t n);
+/* Items by target (host target [n_item], in [0, n)), in their order; what stands there is value[i] (host), or i itself
+ * where value is NULL. */
+struct k_csr nn_tape_csr(struct nn_tape *t, const int64_t *target, int64_t n_item, int64_t n, const int64_t *value);
+/* Items by key (in [0, n)), in their order, on the host: those of v are item[start[v]] .. item[start[v + 1] - 1]. */
+struct nn_order {
+	int64_t *start, *item; /* [n + 1], [n_item] */
+};
+struct nn_order nn_order_by(struct arena *a, const int64_t *key, int64_t n_item, int64_t n);
+/* Number of the next stream of random numbers of this step, and its seed. */
+uint64_t nn_tape_stream(struct nn_tape *t, uint64_t *seed);
 /* New variable, value uninitialised, gradient zeroed (if wanted and the tape trains). */
 struct nn_var *nn_var_new(struct nn_tape *t, int64_t n, int64_t d, bool want_grad);
 /* Registers the rule that adds to the inputs' gradients; rules run in reverse order. */
@@ -91,7 +106,15 @@ struct nn_var *nn_scale_rows(struct nn_tape *t, struct nn_var *x,
 struct nn_var *nn_matmul(struct nn_tape *t, struct nn_var *a, bool ta, struct nn_var *b, bool tb);
 /* x [n, i], weight [o, i], bias [o] or NULL -> [n, o]. */
 struct nn_var *nn_linear(struct nn_tape *t, struct nn_var *x, struct nn_param *weight, struct nn_param *bias);
-enum nn_act { NN_RELU, NN_TANH, NN_SWISH, NN_SSP, NN_SOFTPLUS, NN_SIGMOID, NN_SQUARE };
+enum nn_act { /* as enum k_act */
+	      NN_RELU = K_RELU,
+	      NN_TANH = K_TANH,
+	      NN_SWISH = K_SWISH,
+	      NN_SSP = K_SSP,
+	      NN_SOFTPLUS = K_SOFTPLUS,
+	      NN_SIGMOID = K_SIGMOID,
+	      NN_SQUARE = K_SQUARE
+};
 struct nn_var *nn_activate(struct nn_tape *t, struct nn_var *x, enum nn_act f); /* ssp(x) = log(1 + e^x) - log 2 */
 struct nn_var *nn_unit(struct nn_tape *t, struct nn_var *x);                    /* rows / max(|row|, 1e-12) */
 struct nn_var *nn_softmax(struct nn_tape *t, struct nn_var *x);                 /* by rows */

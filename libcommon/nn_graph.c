@@ -1,0 +1,182 @@
+/* nn_graph.c - encoders of 2D graphs: GIN, GCN, GraphSAGE, GAT with bond features (Hu et al., ICLR 2020). */
+#include "nn_layer.h"
+
+#include <math.h>
+
+/* Rows of the tables of the two feature sets; the first atom table ends with the mask, the first bond table holds the
+ * self-loop. hu: pretrain-gnns; ogb: Open Graph Benchmark, one row more in both first tables. */
+static const struct feature_set {
+	int n_atom, n_bond, loop;
+	int atom[9], bond[3];
+	const char *atom_name, *bond_name; /* of the tables, numbered from `first` */
+	int first;
+} sets[2] = {
+    {.n_atom = 9,
+     .n_bond = 3,
+     .loop = 5,
+     .atom = {120, 5, 12, 12, 10, 6, 6, 2, 2},
+     .bond = {6, 6, 2},
+     .atom_name = "atom_encoder.atom_embedding_list.",
+     .bond_name = "bond_encoder.bond_embedding_list."},
+    {.n_atom = 2,
+     .n_bond = 2,
+     .loop = 4,
+     .atom = {120, 3},
+     .bond = {6, 3},
+     .atom_name = "x_embedding",
+     .bond_name = "edge_embedding",
+     .first = 1},
+};
+enum { N_HEAD = 2 }; /* of GAT, as pretrain-gnns has it */
+static const double gat_slope = 0.2;
+
+static struct nn_name table_name(const struct feature_set *s, bool atom, const char *prefix, int i)
+{
+	return nn_name("%s%s%d.weight", prefix, atom ? s->atom_name : s->bond_name, i + s->first);
+}
+
+static void build_layer(struct nn_params *ps, const char *name, const struct nn_gnn_config *c, uint64_t seed)
+{
+	const struct feature_set *s = &sets[c->hu];
+	int64_t d = c->width, wide = c->kind == NN_GAT ? N_HEAD * d : d;
+	for (int i = 0; i < s->n_bond; i++)
+		nn_embedding_build(ps, table_name(s, false, nn_name("%s.", name).s, i).s, s->bond[i], wide, seed);
+	switch (c->kind) {
+	case NN_GIN:
+		nn_linear_build(ps, nn_name("%s.mlp.0", name).s, d, 2 * d, true, seed);
+		nn_linear_build(ps, nn_name("%s.mlp.2", name).s, 2 * d, d, true, seed);
+		break;
+	case NN_GCN:
+	case NN_SAGE:
+		nn_linear_build(ps, nn_name("%s.linear", name).s, d, d, true, seed);
+		break;
+	case NN_GAT:
+		nn_linear_build(ps, nn_name("%s.weight_linear", name).s, d, wide, true, seed);
+		nn_init_uniform(
+		    ps, nn_params_add(ps, nn_name("%s.att", name).s, false, 3, (const int64_t[]){1, N_HEAD, 2 * d}),
+		    seed, sqrt(6 / (double)(N_HEAD + 2 * d)));
+		nn_init_constant(ps, nn_params_add(ps, nn_name("%s.bias", name).s, false, 1, &d), 0);
+		break;
+	}
+}
+
+void nn_gnn_build(struct nn_params *ps, const char *prefix, const struct nn_gnn_config *c, uint64_t seed)
+{
+	const struct feature_set *s = &sets[c->hu];
+	for (int i = 0; i < s->n_atom; i++)
+		nn_embedding_build(ps, table_name(s, true, prefix, i).s, s->atom[i], c->width, seed);
+	for (int l = 0; l < c->n_layer; l++) {
+		build_layer(ps, nn_name("%sgnns.%d", prefix, l).s, c, seed);
+		nn_batch_norm_build(ps, nn_name("%sbatch_norms.%d", prefix, l).s, c->width);
+	}
+}
+
+struct nn_messages *nn_gnn_messages(struct nn_tape *t, const struct nn_graphs *g)
+{
+	const struct feature_set *s = &sets[g->hu];
+	return nn_messages_new(t, g, s->n_bond, s->bond, s->loop);
+}
+
+/* [n_kind, d]: the sum of bond embeddings of each combination of bond features. */
+static struct nn_var *bond_table(struct nn_tape *t, struct nn_params *ps, const char *name, bool hu,
+				 const struct nn_messages *m)
+{
+	const struct feature_set *s = &sets[hu];
+	struct nn_param *table[3];
+	for (int i = 0; i < s->n_bond; i++)
+		table[i] = nn_params_find(ps, table_name(s, false, nn_name("%s.", name).s, i).s);
+	return nn_embedding_sum(t, s->n_bond, table, m->combination, m->n_kind);
+}
+
+static struct nn_var *gin(struct nn_tape *t, struct nn_params *ps, const char *name, const struct nn_messages *m,
+			  struct nn_var *h, struct nn_var *bonds)
+{
+	struct nn_var *x = nn_message_sum(t, m, h, bonds, NULL, 1);
+	x = nn_activate(t, nn_linear_named(t, ps, nn_name("%s.mlp.0", name).s, x), NN_RELU);
+	return nn_linear_named(t, ps, nn_name("%s.mlp.2", name).s, x);
+}
+
+static struct nn_var *constant(struct nn_tape *t, const real *v, int64_t n)
+{
+	struct nn_var *x = arena_alloc(nn_tape_arena(t), sizeof *x);
+	*x = (struct nn_var){.n = n, .d = 1, .v = (real *)(uintptr_t)v};
+	return x;
+}
+
+/* Column h of the result: the part of x that belongs to head h times its part of att, which starts at `from`. */
+static struct nn_var *head_scores(struct nn_tape *t, struct nn_var *x, struct nn_var *att, int64_t d, bool second)
+{
+	struct nn_var *column[N_HEAD];
+	for (int h = 0; h < N_HEAD; h++)
+		column[h] = nn_matmul(t, nn_columns(t, x, h * d, d), false,
+				      nn_columns(t, att, h * 2 * d + (second ? d : 0), d), true);
+	return nn_concat(t, N_HEAD, column);
+}
+
+static struct nn_var *add_bias(struct nn_tape *t, struct nn_var *x, struct nn_var *bias)
+{
+	struct nn_var *ones = nn_var_new(t, x->n, 1, false);
+	nn_tape_kernels(t)->fill(ones->v, x->n, 1);
+	return nn_add(t, x, nn_matmul(t, ones, false, bias, false));
+}
+
+static struct nn_var *gat(struct nn_tape *t, struct nn_params *ps, const char *name, const struct nn_messages *m,
+			  struct nn_var *h, struct nn_var *bonds)
+{
+	struct nn_var *x = nn_linear_named(t, ps, nn_name("%s.weight_linear", name).s, h), *sum = NULL;
+	struct nn_var *att = nn_use(t, nn_params_find(ps, nn_name("%s.att", name).s));
+	int64_t d = x->d / N_HEAD;
+	/* att . [x_v, x_u + e] splits into a term of v, one of u and one of the bond's kind */
+	struct nn_var *alpha = nn_attention(t, m, head_scores(t, x, att, d, false), head_scores(t, x, att, d, true),
+					    head_scores(t, bonds, att, d, true), gat_slope);
+	struct nn_var *y = nn_message_sum(t, m, x, bonds, alpha, N_HEAD);
+	for (int i = 0; i < N_HEAD; i++) {
+		struct nn_var *part = nn_columns(t, y, i * d, d);
+		sum = sum ? nn_add(t, sum, part) : part;
+	}
+	return add_bias(t, nn_scale(t, sum, 1.0 / N_HEAD), nn_use(t, nn_params_find(ps, nn_name("%s.bias", name).s)));
+}
+
+struct nn_var *nn_gnn_layer(struct nn_tape *t, struct nn_params *ps, const char *name, enum nn_gnn_kind kind, bool hu,
+			    const struct nn_messages *m, struct nn_var *h)
+{
+	struct nn_var *bonds = bond_table(t, ps, name, hu, m);
+	if (kind == NN_GIN)
+		return gin(t, ps, name, m, h, bonds);
+	if (kind == NN_GAT)
+		return gat(t, ps, name, m, h, bonds);
+	struct nn_var *x = nn_linear_named(t, ps, nn_name("%s.linear", name).s, h);
+	x = nn_message_sum(t, m, x, bonds, constant(t, kind == NN_GCN ? m->gcn : m->mean, m->n_item), 1);
+	return kind == NN_GCN ? x : nn_unit(t, x);
+}
+
+/* Atom features within their tables: a value beyond a table is its last. */
+static struct nn_var *embed_atoms(struct nn_tape *t, struct nn_params *ps, const char *prefix,
+				  const struct nn_graphs *g)
+{
+	const struct feature_set *s = &sets[g->hu];
+	struct nn_param *table[9];
+	int64_t *x = arena_alloc(nn_tape_arena(t), (size_t)(g->n_atom * s->n_atom + 1) * sizeof *x);
+	for (int64_t i = 0; i < g->n_atom * s->n_atom; i++) {
+		int64_t last = s->atom[i % s->n_atom] - 1;
+		x[i] = g->x[i] < 0 ? 0 : g->x[i] < last ? g->x[i] : last;
+	}
+	for (int i = 0; i < s->n_atom; i++)
+		table[i] = nn_params_find(ps, table_name(s, true, prefix, i).s);
+	return nn_embedding_sum(t, s->n_atom, table, x, g->n_atom);
+}
+
+struct nn_var *nn_gnn(struct nn_tape *t, struct nn_params *ps, const char *prefix, const struct nn_gnn_config *c,
+		      const struct nn_graphs *g, struct nn_var **each)
+{
+	const struct nn_messages *m = nn_gnn_messages(t, g);
+	struct nn_var *h = embed_atoms(t, ps, prefix, g);
+	for (int l = 0; l < c->n_layer; l++) {
+		h = nn_gnn_layer(t, ps, nn_name("%sgnns.%d", prefix, l).s, c->kind, g->hu, m, h);
+		h = nn_batch_norm(t, ps, nn_name("%sbatch_norms.%d", prefix, l).s, h, NULL, l < c->n_layer - 1);
+		h = nn_dropout(t, h, c->dropout);
+		if (each)
+			each[l] = h;
+	}
+	return h;
+}

@@ -1,0 +1,70 @@
+/*
+ * nn_layer.h - layer 3: the parts of which the encoders are made.
+ *
+ * Parameters are found by name; `ps` holds them under NAME.weight, NAME.bias
+ * and so on, and the builders add them with PyTorch's own starting values.
+ */
+#ifndef MOLRILL_NN_LAYER_H
+#define MOLRILL_NN_LAYER_H
+
+#include "nn.h"
+
+/* A name made by a format, in the tape's arena or the caller's: "%sgnns.%d.mlp.0". */
+struct nn_name {
+	char s[160];
+};
+struct nn_name nn_name(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* ---- linear, embedding, norms (nn_layer.c) -------------------------------- */
+
+/* kaiming_uniform(a = sqrt 5), that is uniform within 1 / sqrt(fan in), weight and bias alike. */
+void nn_linear_build(struct nn_params *ps, const char *name, int64_t n_in, int64_t n_out, bool bias, uint64_t seed);
+/* Uniform within sqrt(6 / (in + out)), bias 0 (Glorot and Bengio 2010). */
+void nn_linear_build_glorot(struct nn_params *ps, const char *name, int64_t n_in, int64_t n_out, bool bias,
+			    uint64_t seed);
+/* The table itself is NAME; Glorot. */
+void nn_embedding_build(struct nn_params *ps, const char *name, int64_t rows, int64_t d, uint64_t seed);
+void nn_batch_norm_build(struct nn_params *ps, const char *name, int64_t d);
+void nn_graph_norm_build(struct nn_params *ps, const char *name, int64_t d);
+/* x through NAME.weight and NAME.bias (if there is one). */
+struct nn_var *nn_linear_named(struct nn_tape *t, struct nn_params *ps, const char *name, struct nn_var *x);
+/* BatchNorm of x, plus residual, then ReLU: what ends a block of a ResNet. residual may be NULL. */
+struct nn_var *nn_batch_norm_add(struct nn_tape *t, struct nn_params *ps, const char *name, struct nn_var *x,
+				 struct nn_var *residual, bool relu);
+/* GraphNorm over rows mol (ascending, host) [x->n] of n_mol graphs: NAME.weight, .bias, .mean_scale. */
+struct nn_var *nn_graph_norm(struct nn_tape *t, struct nn_params *ps, const char *name, struct nn_var *x,
+			     const int64_t *mol, int64_t n_mol);
+
+/* ---- message passing (nn_message.c, nn_graph.c) --------------------------- */
+
+/* The edges of a batch and its self-loops, sorted in three ways. In tape memory. */
+struct nn_messages {
+	int64_t n_atom, n_item, n_kind;
+	const int64_t *combination; /* [n_kind, features] (host): the bond features that a kind stands for */
+	int n_feature;
+	struct k_csr in;        /* by target: sources */
+	const int64_t *kind;    /* [n_item] by position in `in` */
+	struct k_csr own;       /* by target: positions */
+	struct k_csr out;       /* by source: targets */
+	const int64_t *out_at;  /* [n_item] position in `in` */
+	struct k_csr by_kind;   /* by kind: targets */
+	const int64_t *kind_at; /* [n_item] position in `in` */
+	const real *gcn, *mean; /* [n_item] 1 / sqrt(deg u deg v), 1 / deg v; degrees with the self-loop */
+};
+/* n_value [n_feature]: rows of the bond tables; loop: the bond type of a self-loop (other features 0). */
+struct nn_messages *nn_messages_new(struct nn_tape *t, const struct nn_graphs *g, int n_feature, const int *n_value,
+				    int loop);
+/* y[v] = sum over edges (u, v) of w (x_u + table[kind]); w [n_item, n_head] by position, NULL: 1. */
+struct nn_var *nn_message_sum(struct nn_tape *t, const struct nn_messages *m, struct nn_var *x, struct nn_var *table,
+			      struct nn_var *w, int n_head);
+/* [n_item, n_head]: softmax over the edges into v of leaky(a_v + b_u + c_kind); a, b [n_atom, n_head], c [n_kind,
+ * n_head].
+ */
+struct nn_var *nn_attention(struct nn_tape *t, const struct nn_messages *m, struct nn_var *a, struct nn_var *b,
+			    struct nn_var *c, double slope);
+struct nn_messages *nn_gnn_messages(struct nn_tape *t, const struct nn_graphs *g);
+/* One layer NAME before its BatchNorm. */
+struct nn_var *nn_gnn_layer(struct nn_tape *t, struct nn_params *ps, const char *name, enum nn_gnn_kind kind, bool hu,
+			    const struct nn_messages *m, struct nn_var *h);
+
+#endif

@@ -1,0 +1,130 @@
+/* nn_param.c - the named parameters of a model and their starting values. */
+#include "nn.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct nn_params {
+	const struct kernels *k;
+	int n, cap;
+	struct nn_param **item;
+	uint64_t *hash; /* of the names: looked through before any string is compared */
+};
+
+struct nn_params *nn_params_new(const struct kernels *k)
+{
+	struct nn_params *ps = calloc(1, sizeof *ps);
+	if (!ps)
+		abort();
+	ps->k = k;
+	return ps;
+}
+
+void nn_params_free(struct nn_params *ps)
+{
+	if (!ps)
+		return;
+	for (int i = 0; i < ps->n; i++) {
+		ps->k->release(ps->item[i]->value);
+		ps->k->release(ps->item[i]->grad);
+		free((char *)(uintptr_t)ps->item[i]->name);
+		free(ps->item[i]);
+	}
+	free(ps->item);
+	free(ps->hash);
+	free(ps);
+}
+
+const struct kernels *nn_params_kernels(const struct nn_params *ps)
+{
+	return ps->k;
+}
+
+int nn_params_count(const struct nn_params *ps)
+{
+	return ps->n;
+}
+
+struct nn_param *nn_params_at(const struct nn_params *ps, int i)
+{
+	return ps->item[i];
+}
+
+struct nn_param *nn_params_find(const struct nn_params *ps, const char *name)
+{
+	uint64_t hash = rng_hash(name, strlen(name));
+	for (int i = 0; i < ps->n; i++)
+		if (ps->hash[i] == hash && !strcmp(ps->item[i]->name, name))
+			return ps->item[i];
+	return NULL;
+}
+
+static real *new_zeros(const struct kernels *k, int64_t n)
+{
+	real *x = k->alloc((size_t)(n > 0 ? n : 1) * sizeof *x);
+	if (!x)
+		abort();
+	k->fill(x, n, 0);
+	return x;
+}
+
+struct nn_param *nn_params_add(struct nn_params *ps, const char *name, bool is_state, int n_dim, const int64_t *shape)
+{
+	struct nn_param *p = calloc(1, sizeof *p);
+	if (ps->n == ps->cap) {
+		ps->cap = ps->cap ? 2 * ps->cap : 64;
+		ps->item = realloc(ps->item, (size_t)ps->cap * sizeof *ps->item);
+		ps->hash = realloc(ps->hash, (size_t)ps->cap * sizeof *ps->hash);
+	}
+	if (!p || !ps->item || !ps->hash || nn_params_find(ps, name))
+		abort();
+	p->name = strdup(name);
+	p->n_dim = n_dim;
+	p->n = 1;
+	for (int i = 0; i < n_dim; i++) {
+		p->shape[i] = shape[i];
+		p->n *= shape[i];
+	}
+	p->is_state = is_state;
+	p->value = new_zeros(ps->k, p->n);
+	if (!is_state)
+		p->grad = new_zeros(ps->k, p->n);
+	ps->item[ps->n] = p;
+	ps->hash[ps->n++] = rng_hash(name, strlen(name));
+	return p;
+}
+
+void nn_params_zero_grad(struct nn_params *ps)
+{
+	for (int i = 0; i < ps->n; i++)
+		if (ps->item[i]->grad)
+			ps->k->fill(ps->item[i]->grad, ps->item[i]->n, 0);
+}
+
+static void init_draw(struct nn_params *ps, struct nn_param *p, uint64_t seed, double shift, double scale, bool normal)
+{
+	struct rng r;
+	real *x = malloc((size_t)(p->n > 0 ? p->n : 1) * sizeof *x);
+	if (!x)
+		abort();
+	rng_init(&r, seed, rng_hash(p->name, strlen(p->name)));
+	for (int64_t i = 0; i < p->n; i++)
+		x[i] = (real)(shift + scale * (normal ? rng_normal(&r) : 2 * rng_uniform(&r) - 1));
+	ps->k->upload(p->value, x, (size_t)p->n * sizeof *x);
+	free(x);
+}
+
+void nn_init_normal(struct nn_params *ps, struct nn_param *p, uint64_t seed, double mean, double sd)
+{
+	init_draw(ps, p, seed, mean, sd, true);
+}
+
+void nn_init_uniform(struct nn_params *ps, struct nn_param *p, uint64_t seed, double bound)
+{
+	init_draw(ps, p, seed, 0, bound, false);
+}
+
+void nn_init_constant(struct nn_params *ps, struct nn_param *p, double value)
+{
+	ps->k->fill(p->value, p->n, (real)value);
+}
