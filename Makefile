@@ -110,10 +110,10 @@ $(patsubst %,$(B)/test/%,$(filter kernels_% nn_%,$(UNIT))): $(B)/test/%: $(B)/ob
 	@mkdir -p $(@D)
 	$(CC) $(LDSAN) $(LDFLAGS) -Wl,--as-needed -o $@ $^ $(LIBS_BLAS) $(LIBS_BASE)
 # The runner of golden cases, in single and in double precision.
-$(B)/test/golden: $(B)/obj/test/golden.o $(L)/libnn.a $(L)/libkernels.a $(L)/libts.a $(L)/libutil.a
+$(B)/test/golden: $(patsubst %.c,$(B)/obj/%.o,$(wildcard test/golden*.c)) $(L)/libnn.a $(L)/libkernels.a $(L)/libts.a $(L)/libutil.a
 	@mkdir -p $(@D)
 	$(CC) $(LDSAN) $(LDFLAGS) -o $@ $^ $(LIBS_BLAS) $(LIBS_BASE)
-$(B)/test/golden_double: $(B)/dbl/test/golden.o $(L)/libnn_double.a $(L)/libkernels_double.a $(L)/libts.a $(L)/libutil.a
+$(B)/test/golden_double: $(patsubst %.c,$(B)/dbl/%.o,$(wildcard test/golden*.c)) $(L)/libnn_double.a $(L)/libkernels_double.a $(L)/libts.a $(L)/libutil.a
 	@mkdir -p $(@D)
 	$(CC) $(LDSAN) $(LDFLAGS) -o $@ $^ $(LIBS_BLAS) $(LIBS_BASE)
 
