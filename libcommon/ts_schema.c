@@ -49,7 +49,9 @@ static bool shape_fits(const char *shape, const struct ts_tensor *t, struct lett
 		if (dim >= t->n_dim)
 			return false;
 		int64_t size = t->shape[dim];
-		if (*p >= 'A' && *p <= 'Z') {
+		if (*p >= 'a' && *p <= 'z') { /* any size, whatever other fields have */
+			p++;
+		} else if (*p >= 'A' && *p <= 'Z') {
 			int k = *p++ - 'A';
 			if (!l->field[k]) {
 				l->field[k] = field;

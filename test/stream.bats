@@ -101,3 +101,11 @@ EOF
 	fi
 	assert_output "$(cat "$ROOT/test/stream.golden")"
 }
+
+@test "tstream(5) lists the fields of the schema files" {
+	for schema in molecule model; do
+		sed -n "/^\.\\\\\" begin $schema\$/,/^\.\\\\\" end/p" "$ROOT/man/tstream.5" | sed '1d;$d' > page
+		awk -f "$ROOT/schemas/mdoc.awk" "$ROOT/schemas/$schema.schema" > want
+		run -0 diff page want
+	done
+}
