@@ -116,6 +116,10 @@ $(B)/test/golden: $(patsubst %.c,$(B)/obj/%.o,$(wildcard test/golden*.c)) $(L)/l
 $(B)/test/golden_double: $(patsubst %.c,$(B)/dbl/%.o,$(wildcard test/golden*.c)) $(L)/libnn_double.a $(L)/libkernels_double.a $(L)/libts.a $(L)/libutil.a
 	@mkdir -p $(@D)
 	$(CC) $(LDSAN) $(LDFLAGS) -o $@ $^ $(LIBS_BLAS) $(LIBS_BASE)
+# A program over the framework of those that read molecules: its tests need one that crashes and hangs when told.
+$(B)/test/molprobe: $(B)/obj/test/molprobe.o $(CHEM_LIBS)
+	@mkdir -p $(@D)
+	$(CXX) $(LDSAN) $(LDFLAGS) -o $@ $^ $(OB_LIBS) $(LIBS_BASE)
 
 clean:
 	rm -rf $(B)

@@ -1,0 +1,99 @@
+/*
+ * molprobe - a program over the framework of those that read molecules, for its tests alone. Adds `probe`, the number
+ * of atoms. What it does is told by the id: crash-* dies of a signal, hang-* never ends, refuse-* is refused, warn-*
+ * goes on with a warning, fail-* fails the run, big-* makes a record that is too large, sleep-* takes a tenth of a
+ * second.
+ */
+#include "molprog.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct probe {
+	struct molprog base;
+	const char *side;
+	FILE *file;
+};
+static const struct opt OPTIONS[] = {
+    {"side", 0, OPT_STR, "FILE", "write row and id of each record to FILE", offsetof(struct probe, side), 0, NULL, 0,
+     0},
+    {0},
+};
+
+static bool is(const struct molprog_job *j, const char *what)
+{
+	return !strncmp(j->id, what, strlen(what));
+}
+
+static int work(void *ctx, struct molprog_job *j, struct err *e)
+{
+	if (is(j, "crash-"))
+		raise(SIGKILL);
+	while (is(j, "hang-"))
+		pause();
+	if (is(j, "sleep-"))
+		usleep(100000);
+	if (is(j, "refuse-"))
+		return molprog_refuse(j, "probe", "refused for the test");
+	if (is(j, "fail-"))
+		return err_set(e, ERR_NUMERIC, "failed for the test");
+	if (is(j, "warn-")) {
+		molprog_refuse(j, "probe", "goes on for the test");
+		j->warned = true;
+	}
+	if (is(j, "big-"))
+		ts_set_tensor(j->out, "z", TS_I64, arena_calloc(j->arena, 1 << 22, 8), 1, (int64_t)1 << 22);
+	ts_set_int(j->out, "probe", j->m->n_atom);
+	buf_printf(j->side, "%s", j->id);
+	return 0;
+}
+
+static int begin(void *ctx, struct err *e)
+{
+	struct probe *c = ctx;
+	if (c->side && !(c->file = fopen(c->side, "w")))
+		return err_set_errno(e, ERR_IO, "%s", c->side);
+	return 0;
+}
+
+static int header(void *ctx, struct ts_header *h, struct err *e)
+{
+	struct probe *c = ctx;
+	(void)e;
+	ts_header_add_field(h, "probe", c->base.cli.arena);
+	return 0;
+}
+
+static int each(void *ctx, int64_t row, const uint8_t *side, size_t n, struct err *e)
+{
+	struct probe *c = ctx;
+	(void)e;
+	if (c->file)
+		fprintf(c->file, "%" PRId64 " %.*s\n", row, (int)n, (const char *)side);
+	return 0;
+}
+
+static int finish(void *ctx, bool success, struct err *e)
+{
+	struct probe *c = ctx;
+	if (c->file && (fprintf(c->file, "%s\n", success ? "good" : "bad") < 0 || fclose(c->file)))
+		return err_set_errno(e, ERR_IO, "%s", c->side);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct probe c = {.base = MOLPROG_DEFAULTS};
+	static const struct molprog_program program = {.name = "molprobe",
+						       .own = OPTIONS,
+						       .begin = begin,
+						       .header = header,
+						       .work = work,
+						       .each = each,
+						       .finish = finish,
+						       .parcel = 8};
+	return molprog_main(&program, &c, sizeof c, argc, argv);
+}
