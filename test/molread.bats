@@ -75,7 +75,7 @@ assert ids == ["ethanol", "benzene", "acetic\n \"acid\", x"], ids'
 	expect_ethanol_benzene_acid o
 	local f n
 	for f in a.gz a.zst; do
-		for n in 3 9 20 -1 -5; do
+		for n in 5 9 20 -1 -5; do
 			head -c "$n" $f > cut
 			run -1 --separate-stderr molprobe cut
 			[ -n "$stderr" ]

@@ -38,7 +38,7 @@ static int parcel_next(void *ctx, struct buf *b, struct err *e)
 	struct run *r = ctx;
 	struct item it;
 	int rc = 1, n = 0, most = r->p->parcel ? r->p->parcel : PARCEL;
-	while (n < most && b->n < PARCEL_NBYTES && (rc = row_next(r, &it, e)) == 1) {
+	while (!r->ended && n < most && b->n < PARCEL_NBYTES && (rc = row_next(r, &it, e)) == 1) {
 		bool wanted = row_wanted(r, it.row);
 		r->n_row++;
 		r->counts.rows++;
@@ -51,6 +51,7 @@ static int parcel_next(void *ctx, struct buf *b, struct err *e)
 	}
 	if (rc < 0)
 		return err_add_place(e, r->input, -1, -1);
+	r->ended |= rc == 0;
 	return n > 0;
 }
 
@@ -192,5 +193,6 @@ int flow_run(struct run *r, struct err *e)
 			    .start = start,
 			    .work = work,
 			    .done = done};
+	r->ended = false;
 	return workers_run(&w, e);
 }

@@ -82,6 +82,7 @@ struct run {
 	struct ts_reader *reader;
 	const char *input; /* name for messages */
 	int64_t next_row;  /* within the segment */
+	bool ended;        /* no more rows in this operand or segment */
 	int64_t file_nbytes, nbytes_before;
 };
 
