@@ -179,6 +179,7 @@ int kernels_cpu(struct kernels *k, struct pool *pool, struct err *e)
 	kernels_cpu_geometry(k);
 	kernels_cpu_optim(k);
 	kernels_cpu_loss(k);
+	kernels_cpu_hyper(k);
 	return 0;
 }
 
