@@ -62,7 +62,7 @@ struct mol_scene_opts {
 	double turn_rad; /* the drawing is turned, and mirrored before if asked; labels stay upright */
 	bool mirror;     /* wedges are chosen anew, so that the picture still shows m */
 };
-/* The drawing of m with coordinates pos [N, 2], fitted into the frame. Bonds are at most a sixth of it. */
+/* The drawing of m with coordinates pos [N, 2], fitted into the frame. Bonds are at most a fifth of it. */
 void mol_scene_build(const struct mol *m, const float *pos, const struct mol_scene_opts *o, struct arena *a,
 		     struct mol_scene *s);
 /* A picture of the scene, on white: uint8 [S, S, 3] into rgb. */

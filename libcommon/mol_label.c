@@ -85,7 +85,7 @@ void label_build(struct frame *f, int32_t a)
 		snprintf(isotope, sizeof isotope, "%u", t->isotope);
 	if (t->n_h > 1)
 		snprintf(count, sizeof count, "%u", t->n_h);
-	double cap = f->cap_px, small = cap * 0.72 < 4.6 ? 4.6 : cap * 0.72, gap = cap * 0.2;
+	double cap = f->cap_px, small = cap * (cap < 6.5 ? 0.85 : 0.72), gap = cap * 0.2;
 	symbol = symbol ? symbol : "?";
 	double w = mol_text_width(symbol, cap), x = f->at[a].x - w / 2, y = f->at[a].y + cap / 2;
 	int side = t->n_h ? side_choose(f, a) : -1;
