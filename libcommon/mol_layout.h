@@ -55,7 +55,11 @@ void lay_system_place(struct lay *l, int32_t s);
 int32_t lay_cage_find(const struct lay *l, const int32_t *atoms, int32_t n, const bool *set, int32_t *match,
 		      struct vec *pos);
 
-/* mol_layout_relax.c: how bad a drawing of the n atoms is (0: flawless), and springs that make it better. */
+/*
+ * mol_layout_relax.c: how bad a drawing of the n atoms is (0: flawless), what is lost by substituents that would have to
+ * cross its bonds, and springs that make it better.
+ */
+double lay_enclosure(const struct lay *l, const int32_t *atoms, int32_t n, const struct vec *pos);
 double lay_badness(const struct lay *l, const int32_t *atoms, int32_t n, const struct vec *pos);
 void lay_relax(const struct lay *l, const int32_t *atoms, int32_t n, struct vec *pos);
 

@@ -66,6 +66,34 @@ double lay_badness(const struct lay *l, const int32_t *atoms, int32_t n, const s
 	return bad;
 }
 
+double lay_enclosure(const struct lay *l, const int32_t *atoms, int32_t n, const struct vec *pos)
+{
+	const struct lay_bond **bond;
+	int32_t n_bond = bonds_gather(l, atoms, n, &bond);
+	double bad = 0;
+	for (int32_t i = 0; i < n; i++) {
+		int32_t a = atoms[i];
+		double worth = 0;
+		struct vec sum = {0, 0};
+		for (int32_t j = l->start[a]; j < l->start[a + 1]; j++) {
+			if (l->bond[l->nbr_bond[j]].ring)
+				sum = vec_sub(sum, vec_unit(vec_sub(pos[l->nbr[j]], pos[a])));
+			else
+				worth += lay_degree(l, l->nbr[j]) > 1 ? 1.5 : 0.3;
+		}
+		if (worth <= 0 || vec_dot(sum, sum) < 1e-6)
+			continue;
+		struct vec end = vec_add(pos[a], vec_scale(vec_unit(sum), 1.5));
+		for (int32_t j = 0; j < n_bond; j++)
+			if (bond[j]->a != a && bond[j]->b != a &&
+			    segments_cross(pos[a], end, pos[bond[j]->a], pos[bond[j]->b])) {
+				bad += worth;
+				break;
+			}
+	}
+	return bad;
+}
+
 struct spring {
 	int32_t i, j;
 	double length, weight;

@@ -8,8 +8,9 @@
 
 #include "mol_layout.h"
 
-#define SMALL_RING 8 /* larger rings are closed after the small ones, which they take as stiff pieces */
-#define MAX_STARTS 8 /* drawings tried of a difficult system */
+#define SMALL_RING 8         /* larger rings are closed after the small ones, which they take as stiff pieces */
+#define MAX_STARTS 8         /* drawings tried of a difficult system, */
+#define MAX_START_WORK 20000 /* fewer of a large one: pairs of atoms in all of them */
 
 /* Working state: each atom belongs to a stiff unit (or none), in whose frame its position stands. */
 struct rings {
@@ -386,16 +387,19 @@ void lay_system_place(struct lay *l, int32_t s)
 	int32_t n_cage = system_draw(&r, 0, bridged);
 	/* A cage in perspective may have crossings and short bonds that another drawing avoids, and is read better. */
 	double least = n_cage == r.n ? 0 : lay_badness(l, r.atoms, r.n, r.pos) - (n_cage ? 1 : 0);
+	least += lay_enclosure(l, r.atoms, r.n, r.pos);
 	struct vec *best = arena_alloc(l->arena, ((size_t)l->n_atom + 1) * sizeof *best);
 	memcpy(best, r.pos, ((size_t)l->n_atom + 1) * sizeof *best);
-	int32_t n_start = r.n > 80 ? 1 : r.n_ring < MAX_STARTS ? r.n_ring : MAX_STARTS;
+	int32_t n_start = r.n_ring < MAX_STARTS ? r.n_ring : MAX_STARTS;
+	while (n_start > 1 && n_start * r.n * r.n > MAX_START_WORK)
+		n_start--;
 	for (int32_t i = 0; i < n_start && least > 0.05; i++) {
 		for (int springs = 0; springs < 2; springs++) {
 			if (!springs)
 				system_draw(&r, i, false);
 			else if (r.n <= 120)
 				lay_relax(l, r.atoms, r.n, r.pos);
-			double bad = lay_badness(l, r.atoms, r.n, r.pos);
+			double bad = lay_badness(l, r.atoms, r.n, r.pos) + lay_enclosure(l, r.atoms, r.n, r.pos);
 			if (bad < least - 1e-6) {
 				least = bad;
 				memcpy(best, r.pos, ((size_t)l->n_atom + 1) * sizeof *best);
