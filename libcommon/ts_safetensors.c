@@ -42,6 +42,7 @@ static int all_put(struct tensors *x)
 		struct ts_map m;
 		const char *name = "";
 		arena_reset(x->arena);
+		ts_map_init(&m, x->arena);
 		int rc = ts_spool_get(x->s, i, &data, &nbytes, x->e);
 		if (!rc)
 			rc = ts_unpack(data, nbytes, x->arena, &m, x->e);

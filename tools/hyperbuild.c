@@ -31,16 +31,15 @@ static const struct opt options[] = {
 
 struct hyper {
 	struct conf *conf;
-	const struct ts_header *header;
 	const char *by; /* NULL until the first record */
 	enum nn_distance metric;
 	bool by_scaffold;
 	struct pool *pool;
 	/* The records of the window. */
-	struct ts_spool *spool;
-	int64_t n, cap, d; /* d: values (or bytes of bits) of a vector; -1: none seen */
-	int64_t *row;      /* [n] */
-	struct buf x;      /* [n, d] */
+	struct cli_gathered g; /* header and spool */
+	int64_t n, cap, d;     /* d: values (or bytes of bits) of a vector; -1: none seen */
+	int64_t *row;          /* [n] */
+	struct buf x;          /* [n, d] */
 	struct nn_names scaffolds;
 	int64_t *scaffold; /* [n] */
 };
@@ -48,7 +47,7 @@ struct hyper {
 /* Which field, and by which distance. */
 static int field_choose(struct hyper *y, struct err *e)
 {
-	const struct ts_header *h = y->header;
+	const struct ts_header *h = &y->g.header;
 	y->by = y->conf->by;
 	for (int i = 0; i < h->n_field && !y->by; i++)
 		if (!strncmp(h->fields[i], "emb_", 4))
@@ -146,7 +145,7 @@ static int record_write(const struct hyper *y, int64_t i, int64_t k, const int64
 	size_t n;
 	struct ts_map m;
 	arena_reset(a);
-	int rc = ts_spool_get(y->spool, i, &data, &n, e);
+	int rc = ts_spool_get(y->g.spool, i, &data, &n, e);
 	if (rc || (rc = ts_unpack(data, n, a, &m, e)))
 		return rc;
 	int64_t *index = arena_alloc(a, (size_t)k * sizeof *index);
@@ -219,18 +218,19 @@ static int window_write(struct hyper *y, struct ts_writer *w, struct err *e)
 	if (!rc)
 		rc = (y->by_scaffold ? scaffolds_write : vectors_write)(y, a, w, e);
 	arena_free(a);
-	ts_spool_free(y->spool);
-	y->spool = NULL;
+	ts_spool_free(y->g.spool);
+	y->g.spool = NULL;
 	y->n = 0;
 	y->x.n = 0;
 	nn_names_free(&y->scaffolds);
 	return rc;
 }
 
-static int header_write(struct hyper *y, struct ts_header *h, const char *source, struct ts_writer *w, struct err *e)
+static int header_write(struct hyper *y, const char *source, struct ts_writer *w, struct err *e)
 {
 	struct ts_node node;
 	struct arena *a = y->conf->cli.arena;
+	struct ts_header *h = &y->g.header;
 	int rc = cli_node(y->conf, false, &node, e);
 	if (rc)
 		return rc;
@@ -244,39 +244,34 @@ static int header_write(struct hyper *y, struct ts_header *h, const char *source
 
 static int whole_run(struct hyper *y, struct cli_stream *in, struct ts_writer *w, struct err *e)
 {
-	struct cli_gathered g;
-	y->header = &g.header;
-	int rc = cli_gather(in, "molecule", y->conf->cli.arena, record_take, y, &g, e);
-	y->spool = g.spool;
+	int rc = cli_gather(in, "molecule", y->conf->cli.arena, record_take, y, &y->g, e);
 	if (!rc)
-		rc = header_write(y, &g.header, g.follow.source, w, e);
+		rc = header_write(y, y->g.follow.source, w, e);
 	if (!rc)
 		rc = window_write(y, w, e);
-	return rc ? rc : ts_writer_end(w, &g.follow, e);
+	return rc ? rc : ts_writer_end(w, &y->g.follow, e);
 }
 
 static int windows_run(struct hyper *y, struct cli_stream *in, struct ts_writer *w, struct err *e)
 {
 	struct arena *a = arena_new(0);
 	struct ts_map m;
-	struct ts_header h;
 	int item = 0, rc = 0;
 	while (!rc && (item = cli_stream_next(in, a, &m, e)) > 0) {
 		if (item == TS_HEADER) {
 			y->d = -1;
 			y->by = NULL;
-			y->header = &h;
-			if (!(rc = cli_stream_header(in, "molecule", &h, y->conf->cli.arena, e)))
-				rc = header_write(y, &h, NULL, w, e);
+			if (!(rc = cli_stream_header(in, "molecule", &y->g.header, y->conf->cli.arena, e)))
+				rc = header_write(y, NULL, w, e);
 		} else if (item == TS_RECORD) {
 			size_t n;
 			const uint8_t *data = ts_reader_bytes(cli_stream_reader(in), &n);
-			if (!y->spool)
-				rc = ts_spool_new(&y->spool, e);
+			if (!y->g.spool)
+				rc = ts_spool_new(&y->g.spool, e);
 			if (!rc && (rc = record_take(y, &m, e)))
 				cli_stream_fail(in, rc, e);
 			if (!rc)
-				rc = ts_spool_add(y->spool, data, n, e);
+				rc = ts_spool_add(y->g.spool, data, n, e);
 			if (!rc && y->n == y->conf->window)
 				rc = window_write(y, w, e);
 		} else {
@@ -310,7 +305,7 @@ int main(int argc, char **argv)
 	int rc_close = cli_sink_close(&sink, !rc, &e);
 	rc = rc ? rc : rc_close;
 	cli_stream_free(in);
-	ts_spool_free(y.spool);
+	ts_spool_free(y.g.spool);
 	nn_names_free(&y.scaffolds);
 	free(y.row);
 	free(y.scaffold);
