@@ -32,7 +32,7 @@ setup() {
 
 # agreement SET STEP TAMPER: share of the oracle's molecules (every STEP-th) whose graph is equal, in per mille
 agreement() {
-	python3 - "$2" > s.csv <<- 'PY'
+	/usr/bin/python3 - "$2" > s.csv <<- 'PY'
 		import sys
 		from read import *
 		print('smiles,id')
@@ -40,7 +40,7 @@ agreement() {
 		    if i % int(sys.argv[1]) == 0: print(r['smiles'] + ',' + str(i))
 	PY
 	mol2graph --features "$1" -o g s.csv || [ $? = 3 ]
-	python3 - "$1" "$2" "${3:-}" <<- 'PY'
+	/usr/bin/python3 - "$1" "$2" "${3:-}" <<- 'PY'
 		import sys
 		from read import *
 		which, step, tamper = sys.argv[1], int(sys.argv[2]), sys.argv[3]
@@ -77,7 +77,7 @@ agreement() {
 @test "scaffolds make the groups of RDKit's" {
 	need_shared oracle/chem/split.tsv.gz data/molecules/bbbp.csv.gz
 	mol2graph --scaffold --smiles smiles -o o "$SHARED/data/molecules/bbbp.csv.gz" || [ $? = 3 ]
-	run -0 python3 - <<- 'PY'
+	run -0 /usr/bin/python3 - <<- 'PY'
 		from read import *
 		want = {int(r['row']): r['scaffold'] for r in oracle('split.tsv.gz') if r['set'] == 'bbbp' and r['split'] != 'unparsed'}
 		head, recs, end = stream('o')
@@ -97,13 +97,13 @@ agreement() {
 
 @test "Tanimoto similarity of fingerprints follows RDKit's" {
 	need_shared oracle/chem/ecfp.tsv.gz
-	python3 - > s.csv <<- 'PY'
+	/usr/bin/python3 - > s.csv <<- 'PY'
 		from read import *
 		print('smiles')
 		for r in oracle('ecfp.tsv.gz')[::10]: print(r['smiles1']); print(r['smiles2'])
 	PY
 	mol2graph --fp -o o s.csv
-	run -0 python3 - <<- 'PY'
+	run -0 /usr/bin/python3 - <<- 'PY'
 		import numpy as np
 		from read import *
 		head, recs, end = stream('o')

@@ -14,7 +14,7 @@ fields() {
 }
 # counts FILE: the end map's n rows rejects filtered warned
 counts() {
-	tscat --json "$1" | tail -n 1 | python3 -c '
+	tscat --json "$1" | tail -n 1 | /usr/bin/python3 -c '
 import json, sys
 e = json.load(sys.stdin)
 e = e.get("end", e) if isinstance(e.get("end"), dict) else e
@@ -40,7 +40,7 @@ expect_ethanol_benzene_acid() {
 @test "CSV: quotes, commas and line ends within fields, CRLF, byte order mark, no last line end" {
 	printf '\xef\xbb\xbfname,"SMILES"\r\n"ethanol",CCO\r\n"benzene","c1ccccc1"\r\n"acetic\n ""acid"", x",CC(=O)O' > a.csv
 	molprobe --id name a.csv > o
-	tscat --json o | python3 -c '
+	tscat --json o | /usr/bin/python3 -c '
 import json, sys
 ids = [r["id"] for r in map(json.loads, sys.stdin) if "probe" in r]
 assert ids == ["ethanol", "benzene", "acetic\n \"acid\", x"], ids'
@@ -97,7 +97,7 @@ assert ids == ["ethanol", "benzene", "acetic\n \"acid\", x"], ids'
 @test "labels: numbers, missing ones, bad ones; all" {
 	printf 'smiles,id,a,b\nCC,m1,1,\nCCC,m2,-0.5e1,NA\nC,m3,yes,1\nCO,m4,nan,1\nN,m5,1e99,1\n' > a.csv
 	run -3 molprobe --labels a,b --missing NA --rejects bad.tsv -o o a.csv
-	run -0 python3 - o << 'PY'
+	run -0 /usr/bin/python3 - o << 'PY'
 import sys, zstandard, msgpack, msgpack_numpy
 f = zstandard.ZstdDecompressor().stream_reader(open(sys.argv[1], 'rb'), read_across_frames=True)
 u = msgpack.Unpacker(f, object_hook=msgpack_numpy.decode, max_buffer_size=1 << 26)
@@ -123,7 +123,7 @@ m2 float32 [-5. nan]"
 	need_shared data/reference3d/cod_crystal.sdf.gz
 	zcat "$SHARED/data/reference3d/cod_crystal.sdf.gz" | awk '/^\$\$\$\$/ { n++ } { print } n == 3 { exit }' > c.sdf
 	molprobe c.sdf > o
-	run -0 python3 - o c.sdf << 'PY'
+	run -0 /usr/bin/python3 - o c.sdf << 'PY'
 import sys, zstandard, msgpack, msgpack_numpy
 f = zstandard.ZstdDecompressor().stream_reader(open(sys.argv[1], 'rb'), read_across_frames=True)
 recs = [r for r in msgpack.Unpacker(f, object_hook=msgpack_numpy.decode) if 'probe' in r]

@@ -87,7 +87,7 @@ static int segments_of_stream(struct run *r, int fd, struct err *e)
 	ts_reader_free(r->reader);
 	r->reader = NULL;
 	r->seg.header = NULL;
-	return rc;
+	return rc > 0 ? err_set(e, ERR_FORMAT, "a record outside a segment") : rc;
 }
 
 static int same_tasks(const struct ts_header *h, const struct layout *l, struct err *e)
@@ -194,6 +194,7 @@ static int run_all(struct run *r, struct err *e)
 	int rc = options_check(r->c, e);
 	if (!rc && r->p->begin)
 		rc = r->p->begin(r->conf, e);
+	r->begun = !rc;
 	if (!rc)
 		rc = cli_out_open(&r->c->cli, true, &r->out, e);
 	if (rc)
@@ -219,7 +220,7 @@ int molprog_main(const struct molprog_program *p, void *conf, size_t nbytes, int
 	r.digest = source_digest_new();
 	int rc = r.scratch && r.digest ? run_all(&r, &e) : err_set(&e, ERR_MEMORY, "no memory");
 	cli_progress_free(r.progress);
-	if (p->finish && r.out_open && p->finish(conf, !rc, &e))
+	if (p->finish && r.begun && p->finish(conf, !rc, &e))
 		rc = e.code;
 	if (refusals_close(r.refusals, !rc, &e))
 		rc = e.code;
