@@ -106,21 +106,30 @@ int mol_parse_smiles(const char *smiles, const struct mol_parse_opts *o, struct 
 /* One SDF record (V2000 or V3000, without "$$$$") -> molecule; its SMILES is written anew. As above. */
 int mol_parse_sdf(const char *block, size_t n, const struct mol_parse_opts *o, struct arena *a, struct mol **out,
 		  struct mol_reject *why, struct err *e);
+/* ---- features (mol_features.c) ------------------------------------------- */
+
+enum mol_feature_set { MOL_FEATURES_OGB, MOL_FEATURES_HU };
+struct mol_features { /* arena memory, as PyTorch Geometric names and shapes them */
+	int64_t n_atom, n_edge; /* each bond is two edges */
+	int n_x, n_attr;        /* 9 and 3 (ogb), 2 and 2 (hu) */
+	int64_t *x;             /* [n_atom, n_x] */
+	int64_t *edge_index;    /* [2, n_edge], sorted by (source, target) */
+	int64_t *edge_attr;     /* [n_edge, n_attr] */
+	int64_t *z;             /* [n_atom] atomic numbers */
+};
+int mol_features_find(const char *name); /* "ogb", "hu" -> enum mol_feature_set; -1: no such set */
+/* Number of categories of each column; *n = number of columns. */
+const int *mol_features_atom_sizes(enum mol_feature_set set, int *n);
+const int *mol_features_bond_sizes(enum mol_feature_set set, int *n);
+void mol_features_fill(const struct mol *m, enum mol_feature_set set, struct arena *a, struct mol_features *out);
+
+/* ---- editing (mol_hydrogen.c) --------------------------------------------- */
+
 /* Copy of m with its n_h hydrogens as atoms after the heavy ones, in the order of their parents. */
 struct mol *mol_add_hydrogens(const struct mol *m, struct arena *a);
 
 /* ---- what mol2graph asks of a molecule ------------------------------------ */
 
-enum mol_feature_set { MOL_FEATURES_OGB, MOL_FEATURES_HU };
-/* Columns of x and of edge_attr: 9 and 3 (ogb), 2 and 2 (hu). */
-int mol_features_n_atom(enum mol_feature_set s);
-int mol_features_n_bond(enum mol_feature_set s);
-/*
- * x int64 [n_atom, columns], edge_index int64 [2, 2 n_bond], edge_attr int64 [2 n_bond, columns]: each bond in both
- * directions, sorted by (source, target). The caller owns all three.
- */
-void mol_features_fill(const struct mol *m, enum mol_feature_set s, int64_t *x, int64_t *edge_index,
-		       int64_t *edge_attr);
 /* Bemis-Murcko scaffold, canonical SMILES with chirality; "" for a molecule without a ring. In the arena. */
 int mol_scaffold(const struct mol *m, struct arena *a, const char **smiles, struct err *e);
 /* Canonical SMILES without stereo. In the arena. */

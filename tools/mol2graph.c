@@ -82,20 +82,12 @@ static int edit(const struct mol2graph *c, struct molprog_job *j, const struct m
 
 static void graph_set(const struct mol2graph *c, const struct mol *m, struct ts_map *out, struct arena *a)
 {
-	enum mol_feature_set set = (enum mol_feature_set)c->features;
-	size_t n = (size_t)m->n_atom, n_edge = 2 * (size_t)m->n_bond;
-	int n_x = mol_features_n_atom(set), n_attr = mol_features_n_bond(set);
-	int64_t *x = arena_alloc(a, (n * (size_t)n_x + 1) * sizeof *x);
-	int64_t *edge = arena_alloc(a, (2 * n_edge + 1) * sizeof *edge);
-	int64_t *attr = arena_alloc(a, (n_edge * (size_t)n_attr + 1) * sizeof *attr);
-	int64_t *z = arena_alloc(a, (n + 1) * sizeof *z);
-	mol_features_fill(m, set, x, edge, attr);
-	for (size_t i = 0; i < n; i++)
-		z[i] = m->atom[i].z;
-	ts_set_tensor(out, "x", TS_I64, x, 2, (int64_t)n, (int64_t)n_x);
-	ts_set_tensor(out, "edge_index", TS_I64, edge, 2, (int64_t)2, (int64_t)n_edge);
-	ts_set_tensor(out, "edge_attr", TS_I64, attr, 2, (int64_t)n_edge, (int64_t)n_attr);
-	ts_set_tensor(out, "z", TS_I64, z, 1, (int64_t)n);
+	struct mol_features f;
+	mol_features_fill(m, (enum mol_feature_set)c->features, a, &f);
+	ts_set_tensor(out, "x", TS_I64, f.x, 2, f.n_atom, (int64_t)f.n_x);
+	ts_set_tensor(out, "edge_index", TS_I64, f.edge_index, 2, (int64_t)2, f.n_edge);
+	ts_set_tensor(out, "edge_attr", TS_I64, f.edge_attr, 2, f.n_edge, (int64_t)f.n_attr);
+	ts_set_tensor(out, "z", TS_I64, f.z, 1, f.n_atom);
 }
 
 static int work(void *ctx, struct molprog_job *j, struct err *e)
