@@ -101,6 +101,8 @@ static int64_t insert(double *rank, int64_t *idx, int64_t have, int64_t k, doubl
 static void block_search(void *ctx, int64_t chunk, int thread)
 {
 	const struct search *s = ctx;
+	if (io_stop_signal())
+		return;
 	int64_t from = chunk * BLOCK, to = from + BLOCK < s->n ? from + BLOCK : s->n, have[BLOCK];
 	double sum[BLOCK] = {0};
 	for (int64_t i = from; i < to; i++) {

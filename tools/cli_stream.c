@@ -54,9 +54,9 @@ void cli_stream_free(struct cli_stream *s)
 int cli_stream_next(struct cli_stream *s, struct arena *a, struct ts_map *m, struct err *e)
 {
 	for (;;) {
+		if (io_stop_signal())
+			return err_set(e, ERR_STOPPED, "stopped by signal %d", io_stop_signal());
 		int item = ts_reader_next(s->r, a, m, e);
-		if (item < 0 && io_stop_signal())
-			return ERR_STOPPED;
 		if (item != TS_EOF || s->index + 1 >= s->c->n_file)
 			return item;
 		operand_close(s);
@@ -178,4 +178,34 @@ int cli_sink_close(struct cli_sink *k, bool success, struct err *e)
 		rc = cli_out_close(&k->out, success, e);
 	k->open = false;
 	return rc;
+}
+
+struct text {
+	int fd;
+	struct err *e;
+};
+
+static ssize_t text_write(void *cookie, const char *data, size_t n)
+{
+	struct text *t = cookie;
+	return io_write_all(t->fd, data, n, t->e) ? 0 : (ssize_t)n;
+}
+
+static int text_close(void *cookie)
+{
+	free(cookie);
+	return 0;
+}
+
+FILE *cli_text_open(int fd, struct err *e)
+{
+	struct text *t = malloc(sizeof *t);
+	if (!t)
+		abort();
+	*t = (struct text){fd, e};
+	FILE *f = fopencookie(t, "w", (cookie_io_functions_t){.write = text_write, .close = text_close});
+	if (!f)
+		abort();
+	setvbuf(f, NULL, _IOFBF, 1 << 16);
+	return f;
 }

@@ -44,4 +44,8 @@ int cli_sink_open(const struct cli *c, struct cli_sink *k, struct err *e);
 /* Commits (or, without success, discards) the output. e keeps the first failure; returns its code. */
 int cli_sink_close(struct cli_sink *k, bool success, struct err *e);
 
+/* Text on an output: a FILE whose first failed write fills *e (ERR_PIPE, ERR_IO), as ferror tells. fclose frees it; fd
+ * stays open. */
+FILE *cli_text_open(int fd, struct err *e);
+
 #endif

@@ -202,6 +202,8 @@ static int vectors_write(const struct hyper *y, struct arena *a, struct ts_write
 		abort();
 	if (y->n)
 		nn_neighbours(y->x.data, y->n, y->d, y->metric, k, y->pool, idx, dist, y->conf->soft ? mean : NULL);
+	if (io_stop_signal())
+		rc = err_set(e, ERR_STOPPED, "stopped by signal %d", io_stop_signal());
 	for (int64_t i = 0; i < y->n && !rc; i++)
 		rc = record_write(y, i, k, idx + i * k, dist + i * k, y->conf->soft ? mean[i] : 0, a, w, e);
 	free(idx);

@@ -2,10 +2,8 @@
 #include "cli_stream.h"
 #include "ts_export.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
-#include <unistd.h>
 
 struct conf {
 	struct cli cli;
@@ -218,7 +216,7 @@ static int show_run(struct tscat *t, struct err *e)
 		else if (item == TS_END)
 			rc = end_show(t, &m, e);
 		if (!rc && t->out && ferror(t->out))
-			rc = err_set_errno(e, ERR_IO, "the output cannot be written");
+			rc = e->code;
 		if (rc)
 			return rc;
 		if (t->early_stop && t->n_taken >= t->conf->n)
@@ -255,15 +253,15 @@ static int output_open(struct tscat *t, struct err *e)
 	int rc = cli_out_open(&c->cli, false, &t->text, e);
 	if (rc)
 		return rc;
-	t->out = fdopen(dup(t->text.fd), "w");
-	return t->out ? 0 : err_set_errno(e, ERR_IO, "the output cannot be opened");
+	t->out = cli_text_open(t->text.fd, e);
+	return 0;
 }
 
 static int output_close(struct tscat *t, int rc, struct err *e)
 {
 	if (t->out) {
 		if ((fflush(t->out) || ferror(t->out)) && !rc)
-			rc = err_set_errno(e, errno == EPIPE ? ERR_PIPE : ERR_IO, "the output cannot be written");
+			rc = e->code;
 		fclose(t->out);
 		int rc_close = cli_out_close(&t->text, !rc, e);
 		rc = rc ? rc : rc_close;
