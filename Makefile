@@ -14,7 +14,7 @@ endif
 CXX := g++
 PKG_CONFIG ?= pkg-config
 
-WARN := -Wall -Wextra -Wshadow -Wpointer-arith -Wno-unused-parameter
+WARN := -Wall -Wextra -Wshadow -Wpointer-arith -Wno-unused-parameter -Wno-missing-field-initializers
 OPTIM ?= -O2 -g
 BASE := -ffp-contract=off -fno-omit-frame-pointer -D_GNU_SOURCE -DMOLRILL_VERSION='"$(VERSION)"' -Ilibcommon -Ikernels -Itools -I$(B)/gen
 ifdef SAN

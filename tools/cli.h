@@ -35,6 +35,8 @@ int cli_begin(void *conf, size_t nbytes, const char *program, const char *usage,
 /* Provenance node of this program: its OPT_RECORDS options, version, seed if `seeded`. Libraries may be added by the
  * caller. */
 int cli_node(const void *conf, bool seeded, struct ts_node *node, struct err *e);
+/* Writes the versions of linked libraries for -V, a line each; a program sets it before cli_begin. NULL: none. */
+extern void (*cli_write_libraries)(FILE *out);
 /* One line "PROGRAM: ..." on stderr. */
 void cli_warn(const struct cli *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Says the failure and returns the exit code for it: 2 for ERR_USAGE, 128 + n after a signal, 141 for ERR_PIPE (in
