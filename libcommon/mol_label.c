@@ -52,6 +52,13 @@ static int side_choose(const struct frame *f, int32_t a)
 			double c = vec_dot(vec_unit(vec_sub(f->at[m->adj_atom[j]], f->at[a])), side[s]);
 			worst = c > worst ? c : worst;
 		}
+		/* Other atoms that stand where the hydrogens would. */
+		for (int32_t b = 0; b < m->n_atom; b++) {
+			struct vec d = vec_sub(f->at[b], f->at[a]);
+			double along = vec_dot(d, side[s]), reach = 1.6 * f->bond_px;
+			if (b != a && along > 0 && vec_dot(d, d) < reach * reach && along > 0.8 * vec_norm(d))
+				worst = worst > 0.95 ? worst : 0.95;
+		}
 		if (worst < least - 0.02)
 			least = worst, best = s;
 	}

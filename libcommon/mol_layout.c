@@ -77,10 +77,10 @@ static int compare_area(const void *pa, const void *pb)
 	return a->at - b->at;
 }
 
-/* Fragments on shelves from left to right, the largest first, the whole about as wide as high. */
+/* Fragments on shelves from the top, each level with its middle, the largest first, the whole about as wide as high. */
 static void pieces_pack(struct lay *l, struct piece *piece, int32_t n)
 {
-	double area = 0, wide = 0, x = 0, y = 0, high = 0;
+	double area = 0, wide = 0, y = 0;
 	qsort(piece, (size_t)n, sizeof *piece, compare_area);
 	for (int32_t i = 0; i < n; i++) {
 		area += piece[i].area;
@@ -89,19 +89,25 @@ static void pieces_pack(struct lay *l, struct piece *piece, int32_t n)
 	}
 	double wanted = sqrt(area) * 1.25;
 	wide = wide > wanted ? wide : wanted;
-	for (int32_t i = 0, shelf = 0; i < n; i++) {
-		struct vec size = vec_sub(piece[i].box.high, piece[i].box.low);
-		if (x > 0 && x + size.x > wide + 1e-9)
-			y -= high + GAP, x = 0, high = 0, shelf = i;
-		high = i == shelf ? size.y : high;
-		/* Level with the middle of the shelf's first and highest. */
-		struct vec shift = {x - piece[i].box.low.x,
-				    y - high / 2 - (piece[i].box.high.y + piece[i].box.low.y) / 2};
-		for (int32_t j = piece[i].at; j < piece[i].at + piece[i].n; j++)
-			l->pos[l->order[j]] = vec_add(l->pos[l->order[j]], shift);
-		double reach = size.y / 2 + high / 2;
-		high = reach > high ? reach : high;
-		x += size.x + GAP;
+	for (int32_t i = 0, end; i < n; i = end) { /* a shelf: piece[i..end), its middle at y */
+		double width = -GAP, high = piece[i].box.high.y - piece[i].box.low.y;
+		for (end = i; end < n; end++) {
+			struct vec size = vec_sub(piece[end].box.high, piece[end].box.low);
+			if (end > i && width + GAP + size.x > wide + 1e-9)
+				break;
+			width += size.x + GAP;
+			high = size.y > high ? size.y : high;
+		}
+		double x = -width / 2;
+		y -= i ? high / 2 + GAP : 0;
+		for (int32_t k = i; k < end; k++) {
+			struct box b = piece[k].box;
+			struct vec shift = {x - b.low.x, y - (b.high.y + b.low.y) / 2};
+			for (int32_t j = piece[k].at; j < piece[k].at + piece[k].n; j++)
+				l->pos[l->order[j]] = vec_add(l->pos[l->order[j]], shift);
+			x += b.high.x - b.low.x + GAP;
+		}
+		y -= high / 2;
 	}
 }
 
