@@ -67,4 +67,67 @@ struct nn_messages *nn_gnn_messages(struct nn_tape *t, const struct nn_graphs *g
 struct nn_var *nn_gnn_layer(struct nn_tape *t, struct nn_params *ps, const char *name, enum nn_gnn_kind kind, bool hu,
 			    const struct nn_messages *m, struct nn_var *h);
 
+/* ---- pictures (nn_image.c) ------------------------------------------------ */
+
+/* n pictures in NHWC: x [n * height * width, channels]. */
+struct nn_picture {
+	struct nn_var *x;
+	int64_t n, height, width;
+};
+/* NAME.weight [out, in, k, k] without bias, padding k / 2. */
+struct nn_picture nn_conv(struct nn_tape *t, struct nn_params *ps, const char *name, struct nn_picture p, int stride);
+struct nn_picture nn_max_pool(struct nn_tape *t, struct nn_picture p); /* 3 x 3, stride 2, padding 1 */
+/* relu(BN(conv3x3(relu(BN(conv3x3_stride x)))) + x), x through PREFIXdownsample where there is one. */
+struct nn_picture nn_residual_block(struct nn_tape *t, struct nn_params *ps, const char *prefix, struct nn_picture p,
+				    int stride);
+
+/* ---- geometry (nn_pairs.c, nn_comenet_features.c, nn_geometry.c) ------------------- */
+
+/* Ordered pairs (j -> i) of one molecule closer than a cutoff, sorted by (i, j). Host memory. */
+struct nn_pairs {
+	int64_t n;
+	int64_t *j, *i;
+};
+struct nn_pairs nn_pairs_within(struct arena *a, const struct nn_points *p, double cutoff_ang);
+/* The same pairs on the back end, by target and by source. In tape memory. */
+struct nn_pair_lists {
+	int64_t n, n_atom;
+	const int64_t *j, *i;
+	struct k_csr by_i, by_j; /* items: pairs */
+};
+struct nn_pair_lists *nn_pair_lists_new(struct nn_tape *t, const struct nn_pairs *p, int64_t n_atom);
+/* Continuous filters: y_i = sum over pairs (j -> i) of x_j f, entry by entry; f [n pairs, d]. */
+struct nn_var *nn_filter_sum(struct nn_tape *t, const struct nn_pair_lists *p, struct nn_var *x, struct nn_var *f);
+
+/*
+ * What ComENet sees of the pairs of a batch (Wang et al., NeurIPS 2022), invariant under rotation: angles are 2 pi
+ * periodic, and 0 where a plane is undefined (a sine of at most 1e-4). Neighbours at equal distance: the lowest index.
+ * All in the arena; computed in double.
+ */
+struct nn_comenet_features {
+	struct nn_pairs pairs;
+	int64_t *n0, *n1;          /* [n_atom] nearest and second nearest; a lone one twice, -1 for none */
+	int64_t *iref, *jref;      /* [pairs] reference atoms of tau */
+	double *dist;              /* angstrom */
+	double *theta, *phi, *tau; /* radians; phi and tau in [0, 2 pi) */
+	real *feature1, *feature2; /* [pairs, 12], [pairs, 6] */
+};
+struct nn_comenet_features nn_comenet_features_of(struct arena *a, const struct nn_points *p, double cutoff_ang);
+/* One interaction block; f1, f2 [pairs, 12], [pairs, 6]. PREFIX ends with a dot or is empty. */
+struct nn_var *nn_comenet_block(struct nn_tape *t, struct nn_params *ps, const char *prefix, struct nn_var *x,
+				struct nn_var *f1, struct nn_var *f2, const struct nn_pair_lists *pairs,
+				const int64_t *mol, int64_t n_mol);
+/* The whole: mean over atoms of the last hidden layer, or, where PREFIXlin_out exists, the sum of lin_out. */
+struct nn_var *nn_comenet(struct nn_tape *t, struct nn_params *ps, const char *prefix, int n_block, double cutoff_ang,
+			  const struct nn_points *p);
+
+/* One interaction of SchNet (Schuett et al., 2018), without the residual sum; dist [pairs, 1]. */
+struct nn_var *nn_schnet_block(struct nn_tape *t, struct nn_params *ps, const char *prefix, struct nn_var *x,
+			       struct nn_var *dist, const struct nn_pair_lists *pairs, double cutoff_ang,
+			       int n_gaussian);
+/* The whole; pos [n_atom, 3] may want a gradient (NULL: p->pos). read_sum: sum over atoms, else mean. */
+struct nn_var *nn_schnet(struct nn_tape *t, struct nn_params *ps, const char *prefix, int n_block, double cutoff_ang,
+			 int n_gaussian, const struct nn_points *p, struct nn_var *pos, bool read_sum);
+struct nn_var *nn_distances(struct nn_tape *t, struct nn_var *pos, const struct nn_pair_lists *pairs); /* [pairs, 1] */
+
 #endif

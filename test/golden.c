@@ -178,6 +178,18 @@ bool golden_flag(struct golden *g, const char *key)
 	return false;
 }
 
+void golden_list(struct golden *g, const char *key, int *out, int n)
+{
+	const struct ts_value *v = ts_get(&g->config, key);
+	for (int i = 0; i < n; i++) {
+		out[i] = 0;
+		if (v && v->kind == TS_LIST && i < v->u.list.n && v->u.list.items[i].kind == TS_INT)
+			out[i] = (int)v->u.list.items[i].u.i;
+		else
+			golden_fail(g, "the configuration has no list %s of %d integers", key, n);
+	}
+}
+
 /* ---- comparing -------------------------------------------------------------- */
 
 static const struct ts_tensor *expect(struct golden *g, const char *name, int64_t n)
@@ -360,6 +372,11 @@ void golden_backward_from(struct golden *g, const char *name, struct nn_var *y)
 		return;
 	}
 	nn_seed_grad(g->tape, y, up);
+	golden_backward_seeded(g);
+}
+
+void golden_backward_seeded(struct golden *g)
+{
 	nn_backward_run(g->tape);
 	compare_gradients(g);
 }

@@ -40,6 +40,7 @@ int64_t golden_shape(const struct golden *g, const char *name, int axis); /* of 
 double golden_number(struct golden *g, const char *key);
 const char *golden_string(struct golden *g, const char *key);
 bool golden_flag(struct golden *g, const char *key);
+void golden_list(struct golden *g, const char *key, int *out, int n); /* n integers */
 
 /* Compares an output. Angles: modulo 2 pi, absolute. Integers: equal. Values in an order of the caller's making. */
 void golden_output(struct golden *g, const char *name, const struct nn_var *y);
@@ -54,6 +55,7 @@ void golden_waive(struct golden *g, const char *prefix, const char *why);
  * inputs taken by golden_input and of all parameters. */
 void golden_backward_loss(struct golden *g, struct nn_var *loss);
 void golden_backward_from(struct golden *g, const char *name, struct nn_var *y);
+void golden_backward_seeded(struct golden *g); /* the caller has seeded the gradients upstream by nn_seed_grad */
 /* A gradient of a differentiable input that was not taken by golden_input. */
 void golden_gradient(struct golden *g, const char *name, const real *value, int64_t n);
 void golden_gradients_compared(struct golden *g); /* the caller has compared them all by golden_gradient */

@@ -1,0 +1,133 @@
+/* nn_comenet_features.c - what ComENet sees of a conformer: reference neighbours, angles, radial and angular bases. */
+#include "nn_layer.h"
+
+#include <math.h>
+
+enum { N_RADIAL = 3, N_FEATURE1 = 12, N_FEATURE2 = 6 };
+static const double pi = 3.14159265358979323846;
+static const double flat_sine = 1e-4; /* below it three atoms lie on a line: no plane */
+/* Zeros of the spherical Bessel functions j_0 and j_1 (Abramowitz and Stegun, table 10.6). */
+static const double bessel_zero[2][N_RADIAL] = {
+    {3.14159265358979323846, 6.28318530717958647692, 9.42477796076937971538},
+    {4.493409457909064, 7.725251836937707, 10.904121659428899}};
+
+struct vec {
+	double x, y, z;
+};
+static struct vec cross(struct vec a, struct vec b)
+{
+	return (struct vec){a.y * b.z - a.z * b.y, a.z * b.x - a.x * b.z, a.x * b.y - a.y * b.x};
+}
+static double dot(struct vec a, struct vec b)
+{
+	return a.x * b.x + a.y * b.y + a.z * b.z;
+}
+static double norm(struct vec a)
+{
+	return sqrt(dot(a, a));
+}
+/* From atom b to atom a. */
+static struct vec between(const struct nn_points *p, int64_t a, int64_t b)
+{
+	const real *x = p->pos + 3 * a, *y = p->pos + 3 * b;
+	return (struct vec){(double)x[0] - (double)y[0], (double)x[1] - (double)y[1], (double)x[2] - (double)y[2]};
+}
+
+static double bessel(int order, double t)
+{
+	double s = sin(t), c = cos(t);
+	switch (order) {
+	case 0:
+		return s / t;
+	case 1:
+		return s / (t * t) - c / t;
+	default:
+		return (3 / (t * t) - 1) * s / t - 3 * c / (t * t);
+	}
+}
+
+static void find_nearest(struct nn_comenet_features *f, int64_t n_atom)
+{
+	const struct nn_pairs *p = &f->pairs;
+	for (int64_t i = 0, e = 0; i < n_atom; i++) {
+		int64_t first = -1, second = -1;
+		for (; e < p->n && p->i[e] == i; e++) {
+			if (first < 0 || f->dist[e] < f->dist[first]) {
+				second = first;
+				first = e;
+			} else if (second < 0 || f->dist[e] < f->dist[second]) {
+				second = e;
+			}
+		}
+		f->n0[i] = first < 0 ? -1 : p->j[first];
+		f->n1[i] = second < 0 ? f->n0[i] : p->j[second];
+	}
+}
+
+/* Angle between the planes (v, a) and (v, b) in [0, 2 pi); 0 where one of them is undefined. */
+static double dihedral(struct vec v, double length, struct vec a, struct vec b)
+{
+	struct vec p = cross(v, a), q = cross(v, b);
+	if (norm(p) <= flat_sine * length * norm(a) || norm(q) <= flat_sine * length * norm(b))
+		return 0;
+	double angle = atan2(dot(cross(p, q), v) / length, dot(p, q));
+	return angle < 0 ? angle + 2 * pi : angle;
+}
+
+static void set_angles(struct nn_comenet_features *f, const struct nn_points *p, int64_t e)
+{
+	int64_t i = f->pairs.i[e], j = f->pairs.j[e];
+	struct vec v = between(p, j, i), back = between(p, i, j);
+	struct vec u0 = between(p, f->n0[i], i), u1 = between(p, f->n1[i], i);
+	f->iref[e] = f->n0[i] == j ? f->n1[i] : f->n0[i];
+	f->jref[e] = f->n0[j] == i ? f->n1[j] : f->n0[j];
+	f->theta[e] = atan2(norm(cross(back, u0)), dot(back, u0));
+	f->phi[e] = dihedral(v, f->dist[e], u0, u1);
+	f->tau[e] = dihedral(v, f->dist[e], between(p, j, f->jref[e]), between(p, f->iref[e], i));
+}
+
+static void set_bases(struct nn_comenet_features *f, int64_t e, double cutoff, const double scale[2][N_RADIAL])
+{
+	const double y0 = 0.5 / sqrt(pi), y1 = sqrt(0.75 / pi);
+	const double angular[4] = {y0, y1 * cos(f->theta[e]), y1 * sin(f->theta[e]) * cos(f->phi[e]),
+				   y1 * sin(f->theta[e]) * sin(f->phi[e])};
+	const double torsion[2] = {y0, y1 * cos(f->tau[e])};
+	double radial[2][N_RADIAL];
+	for (int l = 0; l < 2; l++)
+		for (int n = 0; n < N_RADIAL; n++)
+			radial[l][n] = bessel(l, bessel_zero[l][n] * f->dist[e] / cutoff) * scale[l][n];
+	for (int s = 0; s < 4; s++)
+		for (int n = 0; n < N_RADIAL; n++)
+			f->feature1[e * N_FEATURE1 + s * N_RADIAL + n] = (real)(radial[s > 0][n] * angular[s]);
+	for (int s = 0; s < 2; s++)
+		for (int n = 0; n < N_RADIAL; n++)
+			f->feature2[e * N_FEATURE2 + s * N_RADIAL + n] = (real)(radial[s][n] * torsion[s]);
+}
+
+struct nn_comenet_features nn_comenet_features_of(struct arena *a, const struct nn_points *p, double cutoff_ang)
+{
+	struct nn_comenet_features f = {.pairs = nn_pairs_within(a, p, cutoff_ang)};
+	size_t n = (size_t)f.pairs.n + 1, n_atom = (size_t)p->n_atom + 1;
+	double scale[2][N_RADIAL];
+	f.n0 = arena_alloc(a, n_atom * sizeof *f.n0);
+	f.n1 = arena_alloc(a, n_atom * sizeof *f.n1);
+	f.iref = arena_alloc(a, n * sizeof *f.iref);
+	f.jref = arena_alloc(a, n * sizeof *f.jref);
+	f.dist = arena_alloc(a, n * sizeof *f.dist);
+	f.theta = arena_alloc(a, n * sizeof *f.theta);
+	f.phi = arena_alloc(a, n * sizeof *f.phi);
+	f.tau = arena_alloc(a, n * sizeof *f.tau);
+	f.feature1 = arena_alloc(a, n * N_FEATURE1 * sizeof *f.feature1);
+	f.feature2 = arena_alloc(a, n * N_FEATURE2 * sizeof *f.feature2);
+	for (int l = 0; l < 2; l++)
+		for (int r = 0; r < N_RADIAL; r++)
+			scale[l][r] = sqrt(2) / fabs(bessel(l + 1, bessel_zero[l][r]));
+	for (int64_t e = 0; e < f.pairs.n; e++)
+		f.dist[e] = norm(between(p, f.pairs.j[e], f.pairs.i[e]));
+	find_nearest(&f, p->n_atom);
+	for (int64_t e = 0; e < f.pairs.n; e++) {
+		set_angles(&f, p, e);
+		set_bases(&f, e, cutoff_ang, (const double(*)[N_RADIAL])scale);
+	}
+	return f;
+}
