@@ -106,6 +106,7 @@ int mol_parse_smiles(const char *smiles, const struct mol_parse_opts *o, struct 
 /* One SDF record (V2000 or V3000, without "$$$$") -> molecule; its SMILES is written anew. As above. */
 int mol_parse_sdf(const char *block, size_t n, const struct mol_parse_opts *o, struct arena *a, struct mol **out,
 		  struct mol_reject *why, struct err *e);
+
 /* ---- features (mol_features.c) ------------------------------------------- */
 
 enum mol_feature_set { MOL_FEATURES_OGB, MOL_FEATURES_HU };

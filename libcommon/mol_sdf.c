@@ -1,0 +1,231 @@
+/*
+ * mol_sdf.c - molfiles (V2000, V3000), and SMILES to be taken leniently: read by Open Babel, perceived by us.
+ *
+ * Chirality of a molfile comes from its coordinates: signed volumes in three dimensions, wedges in two; the sides of
+ * double bonds from where their substituents lie.
+ */
+#include "mol_openbabel.h"
+#include "mol_work.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+int mol_start(struct err *e)
+{
+	char msg[200] = "";
+	return babel_start(msg, sizeof msg) ? err_set(e, ERR_IO, "%s", msg) : 0;
+}
+const char *mol_openbabel_version(void)
+{
+	return babel_version();
+}
+
+static int fill_work(struct work *w, const struct babel_mol *b, bool fixed_h)
+{
+	if (b->n_atom > MOL_MAX_ATOM)
+		return work_refuse(w, "too-large", 0, "more than %d atoms", MOL_MAX_ATOM);
+	if (!b->n_atom)
+		return work_refuse(w, "empty", 0, "no atom");
+	w->n_atom = b->n_atom;
+	w->n_bond = b->n_bond;
+	w->atom = arena_calloc(w->arena, (size_t)b->n_atom + 1, sizeof *w->atom);
+	w->bond = arena_calloc(w->arena, (size_t)b->n_bond + 1, sizeof *w->bond);
+	for (int32_t i = 0; i < b->n_atom; i++) {
+		const struct babel_atom *f = &b->atom[i];
+		struct work_atom *a = &w->atom[i];
+		a->z = (uint8_t)(f->z < 0 || f->z > 118 ? 0 : f->z);
+		a->charge = (int16_t)(f->charge < -100 ? -100 : f->charge > 100 ? 100 : f->charge);
+		a->isotope = (uint16_t)(f->isotope < 0 || f->isotope > 999 ? 0 : f->isotope);
+		a->map = -1;
+		a->source = i;
+		a->n_radical = (int16_t)(f->spin == 2 ? 1 : f->spin == 1 || f->spin == 3 ? 2 : 0);
+		if (fixed_h) {
+			a->n_h = (int16_t)f->n_implicit_h;
+			a->no_implicit = true;
+		}
+	}
+	for (int32_t k = 0; k < b->n_bond; k++) {
+		const struct babel_bond *f = &b->bond[k];
+		struct work_bond *o = &w->bond[k];
+		if (f->a < 0 || f->b < 0 || f->a >= b->n_atom || f->b >= b->n_atom || f->a == f->b)
+			return work_refuse(w, "syntax", 0, "bond %d joins no two atoms", (int)k + 1);
+		o->a = f->a;
+		o->b = f->b;
+		o->type = (uint8_t)(f->order < 0 || f->order > 4 ? WORK_SINGLE : f->order);
+		o->implied = o->type == WORK_SINGLE;
+	}
+	work_build_adjacency(w);
+	return 0;
+}
+
+static void difference(const double *a, const double *b, double *d)
+{
+	for (int q = 0; q < 3; q++)
+		d[q] = a[q] - b[q];
+}
+
+/* Sign of the volume that the first three bonds of atom i span, as tag: the rest is last (RDKit's convention). */
+static void tag_from_positions(struct work *w, const struct babel_mol *b, int32_t i)
+{
+	int32_t start = w->adj_start[i], degree = work_degree(w, i);
+	double v[3][3], z[4] = {0};
+	bool wedged = false;
+	if (degree < 3 || degree > 4)
+		return;
+	for (int32_t k = 0; k < degree; k++) {
+		const struct babel_bond *f = &b->bond[w->adj[start + k]];
+		if (b->dimension == 2 && f->a == i && (f->wedge == 1 || f->wedge == -1)) {
+			z[k] = f->wedge;
+			wedged = true;
+		}
+		if (f->wedge == 2 && f->a == i)
+			return;
+	}
+	if (b->dimension == 2 && !wedged)
+		return;
+	/* Four neighbours: three of them seen from the side of the fourth, so the first is taken off each. */
+	int32_t first = degree == 4 ? 1 : 0;
+	for (int32_t k = 0; k < 3; k++) {
+		int32_t j = work_other_end(&w->bond[w->adj[start + first + k]], i);
+		difference(b->atom[j].pos, b->atom[i].pos, v[k]);
+		if (b->dimension == 2)
+			v[k][2] = z[first + k] * hypot(v[k][0], v[k][1]) -
+				  (degree == 4 ? z[0] : 0) * 0.5 * hypot(v[k][0], v[k][1]);
+	}
+	double volume = v[0][0] * (v[1][1] * v[2][2] - v[1][2] * v[2][1]) -
+			v[0][1] * (v[1][0] * v[2][2] - v[1][2] * v[2][0]) +
+			v[0][2] * (v[1][0] * v[2][1] - v[1][1] * v[2][0]);
+	if (!(fabs(volume) > 0.05))
+		return;
+	/* Positive: seen from the tips, 0 1 2 run counter-clockwise; the view from neighbour 0 of four is from behind.
+	 */
+	bool counter = degree == 4 ? volume < 0 : volume > 0;
+	w->atom[i].tag = counter ? MOL_CHI_CCW : MOL_CHI_CW;
+}
+
+/* Slashes on the bonds beside double bond k, from where the substituents lie. */
+static void side_from_positions(struct work *w, const struct babel_mol *b, int32_t k)
+{
+	struct work_bond *bond = &w->bond[k];
+	const double *pa = b->atom[bond->a].pos, *pb = b->atom[bond->b].pos;
+	double axis[3], d[2][3];
+	int32_t nbr[2] = {-1, -1};
+	difference(pb, pa, axis);
+	double length2 = axis[0] * axis[0] + axis[1] * axis[1] + axis[2] * axis[2];
+	for (int end = 0; end < 2; end++) {
+		int32_t i = end ? bond->b : bond->a;
+		for (int32_t p = w->adj_start[i]; p < w->adj_start[i + 1]; p++)
+			if (w->adj[p] != k && nbr[end] < 0)
+				nbr[end] = work_other_end(&w->bond[w->adj[p]], i);
+		if (nbr[end] < 0 || !(length2 > 1e-6))
+			return;
+		difference(b->atom[nbr[end]].pos, end ? pb : pa, d[end]);
+		double along = (d[end][0] * axis[0] + d[end][1] * axis[1] + d[end][2] * axis[2]) / length2;
+		for (int q = 0; q < 3; q++)
+			d[end][q] -= along * axis[q];
+	}
+	double dot = d[0][0] * d[1][0] + d[0][1] * d[1][1] + d[0][2] * d[1][2];
+	if (!(fabs(dot) > 0.05))
+		return;
+	bond->side[0] = nbr[0];
+	bond->side[1] = nbr[1];
+	bond->cis = dot > 0;
+	bond->sided = true;
+}
+
+static void stereo_from_positions(struct work *w, const struct babel_mol *b)
+{
+	if (b->dimension < 2)
+		return;
+	for (int32_t i = 0; i < w->n_atom; i++)
+		if (w->atom[i].z != 1)
+			tag_from_positions(w, b, i);
+	for (int32_t k = 0; k < w->n_bond; k++)
+		if (w->bond[k].type == WORK_DOUBLE && !b->bond[k].crossed)
+			side_from_positions(w, b, k);
+}
+
+static void stereo_from_reader(struct work *w, const struct babel_mol *b)
+{
+	for (int32_t c = 0; c < b->n_center; c++) {
+		const struct babel_center *f = &b->center[c];
+		int32_t i = f->atom, order[4], n = 0, n_swap = 0;
+		if (i < 0)
+			continue;
+		/* Place of each neighbour among the bonds; what is no atom is last. */
+		for (int q = 0; q < 4; q++) {
+			order[n] = INT32_MAX;
+			for (int32_t p = w->adj_start[i]; p < w->adj_start[i + 1]; p++)
+				if (f->nbr[q] >= 0 && work_other_end(&w->bond[w->adj[p]], i) == f->nbr[q])
+					order[n] = p;
+			n++;
+		}
+		for (int p = 0; p < 4; p++)
+			for (int q = p + 1; q < 4; q++)
+				n_swap += order[p] > order[q];
+		w->atom[i].tag = n_swap & 1 ? MOL_CHI_CCW : MOL_CHI_CW;
+	}
+	for (int32_t c = 0; c < b->n_cistrans; c++)
+		for (int32_t k = 0; k < w->n_bond; k++) {
+			struct work_bond *o = &w->bond[k];
+			const struct babel_cistrans *f = &b->cistrans[c];
+			bool same = o->a == f->atom[0] && o->b == f->atom[1];
+			if (!same && !(o->a == f->atom[1] && o->b == f->atom[0]))
+				continue;
+			o->side[0] = f->nbr[same ? 0 : 1];
+			o->side[1] = f->nbr[same ? 1 : 0];
+			o->cis = f->cis;
+			o->sided = true;
+		}
+}
+
+static void keep_positions(struct mol *m, const struct babel_mol *b, struct arena *a)
+{
+	float *pos = arena_alloc(a, sizeof *pos * 3 * (size_t)b->n_atom);
+	int64_t *z = arena_alloc(a, sizeof *z * (size_t)b->n_atom);
+	for (int32_t i = 0; i < b->n_atom; i++) {
+		z[i] = b->atom[i].z;
+		for (int q = 0; q < 3; q++)
+			pos[3 * i + q] = (float)b->atom[i].pos[q];
+	}
+	m->n_file = b->n_atom;
+	m->file_pos = pos;
+	m->file_z = z;
+}
+
+int work_parse_babel(struct work *w, int format, const char *text, size_t n, struct mol **out, struct err *e)
+{
+	struct babel_mol b;
+	char msg[200] = "";
+	int code = babel_read(format, text, n, &b, msg, sizeof msg);
+	if (code < 0)
+		return err_set(e, ERR_IO, "%s", msg);
+	if (code > 0) {
+		code = work_refuse(w, "syntax", 0, "%s", msg);
+		return err_set(e, code, "%s", msg);
+	}
+	code = fill_work(w, &b, format == 0);
+	if (!code) {
+		if (format == 0)
+			stereo_from_reader(w, &b);
+		else
+			stereo_from_positions(w, &b);
+		code = work_perceive(w);
+	}
+	if (!code) {
+		*out = work_to_mol(w, w->text);
+		if (format == 1)
+			keep_positions(*out, &b, w->arena);
+	}
+	babel_free(&b);
+	return code ? err_set(e, code, "%s", w->why ? w->why->msg : "not a molecule") : 0;
+}
+
+int mol_parse_sdf(const char *block, size_t n, const struct mol_parse_opts *o, struct arena *a, struct mol **out,
+		  struct mol_reject *why, struct err *e)
+{
+	struct work w = {.arena = a, .why = why, .text = "", .lenient = o->lenient};
+	*out = NULL;
+	return work_parse_babel(&w, 1, block, n, out, e);
+}
