@@ -133,6 +133,8 @@ int cli_gather(struct cli_stream *s, const char *schema, struct arena *keep, cli
 	const struct ts_schema *rules = ts_schema_find(schema);
 	struct arena *a = arena_new(0);
 	struct ts_map m;
+	struct cli_progress *progress = cli_progress_new(s->c, -1);
+	int64_t n_read = 0;
 	*g = (struct cli_gathered){0};
 	int item, rc = ts_spool_new(&g->spool, e);
 	while (!rc && (item = cli_stream_next(s, a, &m, e)) != TS_EOF) {
@@ -152,9 +154,11 @@ int cli_gather(struct cli_stream *s, const char *schema, struct arena *keep, cli
 				rc = out < 0 ? out : out ? 0 : ts_spool_add(g->spool, data, n, e);
 			if (rc)
 				cli_stream_fail(s, rc, e);
+			cli_progress_update(progress, ++n_read, 0);
 		}
 		arena_reset(a);
 	}
+	cli_progress_free(progress);
 	arena_free(a);
 	return rc;
 }
