@@ -295,7 +295,7 @@ void golden_waive(struct golden *g, const char *prefix, const char *why)
 	for (int i = 0; i < g->outputs.n && i < MAX_OUTPUT; i++)
 		if (!strncmp(g->outputs.fields[i].key, prefix, strlen(prefix)))
 			g->seen[i] = true;
-	printf("# %s: %s* not compared: %s\n", g->name, prefix, why);
+	printf("# %s: %s*: %s\n", g->name, prefix, why);
 }
 
 void golden_running(struct golden *g, const char *prefix)

@@ -7,7 +7,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { STEPS_MAX = 16 };
+enum { STEPS_MAX = 16, PARTS = NN_PART_ENCODERS | NN_PART_CODES | NN_PART_STRUCTURE };
 
 static void configure(struct golden *g, struct nn_config *c)
 {
@@ -99,7 +99,7 @@ static void compare_inside(struct golden *g, const struct nn_config *c, const st
 	double *dist = arena_alloc(a, (size_t)(n * k) * sizeof *dist);
 	real *u = arena_alloc(a, (size_t)(n * c->code_width) * sizeof *u),
 	     *eye = arena_calloc(a, (size_t)(n * n), sizeof *eye);
-	if (nn_model_new(&m, nn_tape_kernels(t), c, NN_PART_ENCODERS | NN_PART_CODES, 1, &e)) {
+	if (nn_model_new(&m, nn_tape_kernels(t), c, PARTS, 1, &e)) {
 		golden_fail(g, "no model: %s", e.msg);
 		return;
 	}
@@ -224,8 +224,7 @@ static void run_mmsa(struct golden *g)
 	d.mask = golden_ints(g, "mask", &d.n_mask);
 	configure(g, &c);
 	fill_batch(g, &b);
-	if (n_step > STEPS_MAX ||
-	    nn_model_new(&m, k, &c, NN_PART_ENCODERS | NN_PART_CODES | NN_PART_STRUCTURE, 1, &e)) {
+	if (n_step > STEPS_MAX || nn_model_new(&m, k, &c, PARTS, 1, &e)) {
 		golden_fail(g, "no model: %s", e.msg);
 		return;
 	}
