@@ -133,11 +133,15 @@ assert len(recs) == 3
 for r, b in zip(recs, blocks):
     lines = b.split('\n')
     assert r['id'] == lines[0].strip(), r['id']
-    n = int(lines[3][:3])
-    assert r['pos_input'].shape == (n, 3) and r['z_input'].shape == (n,)
-    for i, l in enumerate(lines[4:4 + n]):
-        assert [float('%.4f' % v) for v in r['pos_input'][i]] == [float(v) for v in l.split()[:3]], l
-        assert symbols[int(r['z_input'][i])] == l.split()[3]
+    atoms = [l.split() for l in lines[4:4 + int(lines[3][:3])]]
+    if 'V3000' in lines[3]:
+        begin, end = (lines.index('M  V30 %s ATOM' % w) for w in ('BEGIN', 'END'))
+        atoms = [l.split()[4:7] + [l.split()[3]] for l in lines[begin + 1:end]]
+    assert r['pos_input'].shape == (len(atoms), 3) and r['z_input'].shape == (len(atoms),)
+    for i, a in enumerate(atoms):
+        assert [float('%.4f' % v) for v in r['pos_input'][i]] == [float('%.4f' % float(v)) for v in a[:3]], a
+        assert symbols[int(r['z_input'][i])] == a[3]
+    assert r['smiles']
     assert len(r['atom_map']) == r['probe'] and all(r['z_input'][i] > 1 for i in r['atom_map'])
 PY
 	sed 's/$/\r/' c.sdf > crlf.sdf

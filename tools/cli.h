@@ -58,6 +58,7 @@ int cli_in_open(const struct cli *c, int i, const char **name, struct err *e);
 /* Live line on stderr: done, rate, rejects, time left. */
 struct cli_progress;
 struct cli_progress *cli_progress_new(const struct cli *c, int64_t total); /* total -1: unknown; NULL-safe below */
+void cli_progress_total(struct cli_progress *p, int64_t total);            /* as far as it is known now */
 void cli_progress_update(struct cli_progress *p, int64_t done, int64_t rejects);
 void cli_progress_note(struct cli_progress *p, const char *text); /* free text in the same line */
 void cli_progress_free(struct cli_progress *p);

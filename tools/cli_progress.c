@@ -81,6 +81,12 @@ static void maybe_show(struct cli_progress *p)
 		show(p, t_s);
 }
 
+void cli_progress_total(struct cli_progress *p, int64_t total)
+{
+	if (p)
+		p->total = total;
+}
+
 void cli_progress_update(struct cli_progress *p, int64_t done, int64_t rejects)
 {
 	if (!p)

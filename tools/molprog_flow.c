@@ -160,6 +160,14 @@ static int item_lost(struct run *r, const struct item *it, enum worker_status s,
 	return result_take(r, &x, e);
 }
 
+/* Rows of all operands, by the share of their bytes that has been read; -1: unknown. */
+static int64_t rows_expected(const struct run *r)
+{
+	int64_t seen = r->nbytes_before + source_n_raw(r->source);
+	bool known = !r->reader && seen > 0 && r->file_nbytes >= seen;
+	return known ? (int64_t)((double)r->n_row * (double)r->file_nbytes / (double)seen) : -1;
+}
+
 static int parcel_done(struct run *r, const uint8_t *job, size_t n_job, enum worker_status s, int detail,
 		       const uint8_t *result, size_t n, bool again, struct err *e)
 {
@@ -174,6 +182,7 @@ static int parcel_done(struct run *r, const uint8_t *job, size_t n_job, enum wor
 		item_get(job, n_job, &at, &it);
 		rc = again || at == n_job ? item_lost(r, &it, s, detail, e) : parcel_again(r, job, n_job, e);
 	}
+	cli_progress_total(r->progress, rows_expected(r));
 	cli_progress_update(r->progress, r->n_row, r->n_rejects);
 	return rc;
 }
