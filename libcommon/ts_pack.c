@@ -196,7 +196,7 @@ static int value_from_object(const msgpack_object *o, struct arena *a, struct ts
 	case MSGPACK_OBJECT_STR:
 	case MSGPACK_OBJECT_BIN:
 		*v = (struct ts_value){.kind = o->type == MSGPACK_OBJECT_STR ? TS_STR : TS_BIN,
-				       .u.str = {arena_strndup(a, o->via.str.ptr, o->via.str.size), o->via.str.size}};
+				       .u.str = {ts_bytes_copy(a, o->via.str.ptr, o->via.str.size), o->via.str.size}};
 		return 0;
 	case MSGPACK_OBJECT_ARRAY: {
 		uint32_t n = o->via.array.size;
@@ -227,7 +227,7 @@ static int map_from_object(const msgpack_object *o, struct arena *a, struct ts_m
 	for (uint32_t i = 0; i < n; i++) {
 		const msgpack_object_kv *kv = &o->via.map.ptr[i];
 		struct ts_field *f = &m->fields[m->n];
-		f->key = arena_strndup(a, kv->key.via.str.ptr, kv->key.via.str.size);
+		f->key = ts_bytes_copy(a, kv->key.via.str.ptr, kv->key.via.str.size);
 		if (ts_get(m, f->key))
 			return err_set(e, ERR_FORMAT, "key %s stands twice in one map", f->key);
 		int rc = value_from_object(&kv->val, a, &f->v, e);

@@ -1,5 +1,5 @@
 /* Values, maps and tensors in memory. */
-#include "ts.h"
+#include "ts_wire.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -74,6 +74,15 @@ int64_t ts_tensor_int(const struct ts_tensor *t, int64_t i)
 	}
 }
 
+char *ts_bytes_copy(struct arena *a, const void *data, size_t n)
+{
+	char *copy = arena_alloc(a, n + 1);
+	if (n)
+		memcpy(copy, data, n);
+	copy[n] = 0;
+	return copy;
+}
+
 /* ---- maps ---- */
 
 void ts_map_init(struct ts_map *m, struct arena *a)
@@ -98,7 +107,7 @@ const struct ts_value *ts_get(const struct ts_map *m, const char *key)
 void ts_set(struct ts_map *m, const char *key, struct ts_value v)
 {
 	if (v.kind == TS_STR || v.kind == TS_BIN)
-		v.u.str.s = arena_strndup(m->arena, v.u.str.s, (size_t)v.u.str.n);
+		v.u.str.s = ts_bytes_copy(m->arena, v.u.str.s, (size_t)v.u.str.n);
 	struct ts_field *f = map_find(m, key);
 	if (f) {
 		f->v = v;
@@ -166,7 +175,7 @@ struct ts_value ts_value_int(int64_t i)
 struct ts_value ts_value_str(struct arena *a, const char *s)
 {
 	size_t n = strlen(s);
-	return (struct ts_value){.kind = TS_STR, .u.str = {arena_strndup(a, s, n), (int64_t)n}};
+	return (struct ts_value){.kind = TS_STR, .u.str = {ts_bytes_copy(a, s, n), (int64_t)n}};
 }
 
 struct ts_value ts_value_map(const struct ts_map *m)
@@ -188,7 +197,7 @@ struct ts_value ts_value_copy(struct arena *a, const struct ts_value *v)
 	switch (v->kind) {
 	case TS_STR:
 	case TS_BIN:
-		c.u.str.s = arena_strndup(a, v->u.str.s, (size_t)v->u.str.n);
+		c.u.str.s = ts_bytes_copy(a, v->u.str.s, (size_t)v->u.str.n);
 		break;
 	case TS_LIST: {
 		int64_t n = v->u.list.n;

@@ -4,6 +4,9 @@
 
 #include "ts.h"
 
+/* Copy of n bytes, whatever they are, with a NUL behind. */
+char *ts_bytes_copy(struct arena *a, const void *data, size_t n);
+
 /* numpy's dtype string of n bytes ("<f4") -> dtype; false: none of ours. */
 bool ts_dtype_from_numpy(const uint8_t *s, size_t n, enum ts_dtype *d);
 

@@ -69,6 +69,8 @@ static void test_values(void)
 	for (int i = 0; i < m.n && i < back.n; i++)
 		tap_ok(!strcmp(m.fields[i].key, back.fields[i].key) && values_equal(&m.fields[i].v, &back.fields[i].v),
 		       "field %s comes back", m.fields[i].key);
+	const struct ts_value *bin = ts_get(&back, "bin");
+	tap_ok(bin && bin->u.str.n == 4 && !memcmp(bin->u.str.s, "a\0b\xff", 4), "bytes come back, NUL and all");
 	int32_t wrong[4] = {0, 1, 254, 255};
 	ts_set_tensor(&m, "u8", TS_I32, wrong, 1, (int64_t)4);
 	tap_ok(!values_equal(ts_get(&m, "u8"), ts_get(&back, "u8")), "mutant: another dtype is noticed");
