@@ -1,19 +1,24 @@
-# molrill: `make help` lists the targets. All products lie under $(B).
+# molrill. `make help` lists the targets. All products lie under build/.
 .SUFFIXES:
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
 
-B ?= build
+# SAN=1 builds with the sanitizers of addresses and of undefined behaviour, in a folder of its own.
+B ?= $(if $(SAN),build/san,build)
 VERSION := 0.1.0
-CC ?= gcc
+PREFIX ?= /usr/local
+PROGRAM_PREFIX ?=
+PKG_CONFIG ?= pkg-config
 ifeq ($(origin CC),default)
 CC := gcc
 endif
+ifeq ($(origin CXX),default)
 CXX := g++
-PKG_CONFIG ?= pkg-config
+endif
 
+# ---- flags ----
 WARN := -Wall -Wextra -Wshadow -Wpointer-arith -Wno-unused-parameter -Wno-missing-field-initializers
 OPTIM ?= -O2 -g
 BASE := -ffp-contract=off -fno-omit-frame-pointer -D_GNU_SOURCE -DMOLRILL_VERSION='"$(VERSION)"' -Ilibcommon -Ikernels -Itools -I$(B)/gen
@@ -23,107 +28,163 @@ LDSAN := -fsanitize=address,undefined
 endif
 ALL_CFLAGS := -std=c11 $(OPTIM) $(WARN) -Wmissing-prototypes -Wstrict-prototypes $(BASE) $(CFLAGS)
 ALL_CXXFLAGS := -std=c++17 $(OPTIM) $(WARN) $(BASE) $(CXXFLAGS)
+# Loops of kernels/ are vectorised; what they may not do is reorder sums or contract products.
+KERNEL_CFLAGS := -O3 -fno-math-errno -fno-trapping-math
+# Asked when they are used: `make check` installs what is missing and goes on.
 OB_CFLAGS = $(shell $(PKG_CONFIG) --cflags openbabel-3 2>/dev/null)
 OB_LIBS = $(shell $(PKG_CONFIG) --libs openbabel-3 2>/dev/null)
 LIBS_BASE := -lzstd -lmsgpackc -lxxhash -lz -lm -lpthread
 LIBS_BLAS := -lopenblas
-# Loops of kernels/ are vectorised; what they may not do is reorder sums or contract products.
-KERNEL_CFLAGS := -O3 -fno-math-errno -fno-trapping-math
 
-LAYERS := util ts mol nn
-SRC_kernels := $(wildcard kernels/*.c)
-objs = $(patsubst %.c,$(B)/obj/%.o,$(1))
-dobjs = $(patsubst %.c,$(B)/dbl/%.o,$(1))
+# ---- what there is ----
 SRC_util := $(wildcard libcommon/util_*.c)
-SRC_ts := $(wildcard libcommon/ts_*.c) $(B)/gen/schema_table.c
+SRC_ts := $(wildcard libcommon/ts_*.c)
 SRC_mol := $(wildcard libcommon/mol_*.c)
 SRC_nn := $(wildcard libcommon/nn_*.c)
-
-CHEM := mol2graph conf3d mol2img
-LEARN := encode train predict hyperbuild molsplit score tscat
+SRC_kernels := $(wildcard kernels/*.c)
+present = $(filter $(1),$(patsubst tools/%.c,%,$(wildcard tools/*.c)))
+CHEM := $(call present,mol2graph conf3d mol2img)
+LEARN := $(call present,encode train predict hyperbuild molsplit score tscat)
 PROGRAMS := $(CHEM) $(LEARN)
-CLI_SRC := $(wildcard tools/cli*.c)
-MOLPROG_SRC := $(wildcard tools/molprog*.c)
-LEARNPROG_SRC := $(wildcard tools/learn*.c)
 UNIT := $(patsubst test/test_%.c,%,$(wildcard test/test_*.c))
+HELPERS := $(patsubst test/%.c,%,$(wildcard test/molprobe.c)) $(if $(wildcard test/golden.c),golden golden_double) \
+	$(patsubst test/%.c,%.so,$(wildcard test/fault_*.c))
+MAN := $(wildcard man/*.[1-8])
+obj = $(patsubst %,$(B)/obj/%.o,$(basename $(1)))
+dbl = $(patsubst %,$(B)/dbl/%.o,$(basename $(1)))
+L := $(B)/lib
 
-all: $(PROGRAMS:%=$(B)/bin/%)
+all: programs ## build every program into build/bin/
+programs: $(PROGRAMS:%=$(B)/bin/%)
+tests: programs $(UNIT:%=$(B)/test/%) $(HELPERS:%=$(B)/test/%) ## build the test programs too
+.PHONY: all programs tests
 
-# ---- objects ----
-$(B)/flags: FORCE
-	@mkdir -p $(B); printf '%s\n' '$(CC) $(ALL_CFLAGS) $(KERNEL_CFLAGS) $(CXX) $(ALL_CXXFLAGS) $(LDFLAGS)' | sed "s/'/Q/g" > $@.new; cmp -s $@.new $@ && rm $@.new || mv $@.new $@
-$(B)/obj/%.o: %.c $(B)/flags
+help: ## this list
+	@printf 'make TARGET ...\n\n'
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@printf '\nVariables: PREFIX DESTDIR PROGRAM_PREFIX (install), CC CFLAGS CXX CXXFLAGS LDFLAGS OPTIM (build),\nSAN=1 (sanitizers, in build/san), REQUIRE_SHARED=1 (tests without their data fail), FILES=... (of check).\n'
+.PHONY: help
+
+# ---- objects: one file of flags for each kind, rewritten only when they change ----
+define flags_file
+$(B)/flags.$(1): FORCE
+	@mkdir -p $$(@D); printf '%s\n' '$$(subst ','\'',$(2))' > $$@.new; cmp -s $$@.new $$@ && rm $$@.new || mv $$@.new $$@
+endef
+$(eval $(call flags_file,c,$(CC) $(ALL_CFLAGS)))
+$(eval $(call flags_file,kernels,$(KERNEL_CFLAGS)))
+$(eval $(call flags_file,cxx,$(CXX) $(ALL_CXXFLAGS)))
+$(eval $(call flags_file,link,$(CC) $(CXX) $(LDSAN) $(LDFLAGS) $(LIBS_BASE) $(LIBS_BLAS)))
+$(B)/obj/%.o: %.c $(B)/flags.c
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
-$(B)/dbl/%.o: %.c $(B)/flags
+$(B)/dbl/%.o: %.c $(B)/flags.c
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -DREAL=double -MMD -MP -c -o $@ $<
-$(patsubst %.c,$(B)/obj/%.o,$(SRC_kernels)) $(patsubst %.c,$(B)/dbl/%.o,$(SRC_kernels)): private ALL_CFLAGS += $(KERNEL_CFLAGS)
-$(B)/obj/%.o: %.cc $(B)/flags
+$(B)/obj/%.o: %.cc $(B)/flags.cxx
 	@mkdir -p $(@D)
 	$(CXX) $(ALL_CXXFLAGS) $(OB_CFLAGS) -MMD -MP -c -o $@ $<
-$(B)/obj/$(B)/gen/%.o: $(B)/gen/%.c $(B)/flags
-	@mkdir -p $(@D)
+$(B)/gen/%.o: $(B)/gen/%.c $(B)/flags.c
 	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
-$(B)/gen/schema_table.c: $(wildcard schemas/*.schema) schemas/table.awk
+$(call obj,$(SRC_kernels)) $(call dbl,$(SRC_kernels)): $(B)/flags.kernels
+$(call obj,$(SRC_kernels)) $(call dbl,$(SRC_kernels)): private ALL_CFLAGS += $(KERNEL_CFLAGS)
+SCHEMAS := $(sort $(wildcard schemas/*.schema))
+$(B)/gen/schema_table.c: $(SCHEMAS) schemas/table.awk
 	@mkdir -p $(@D)
-	awk -f schemas/table.awk $(sort $(wildcard schemas/*.schema)) > $@.new && mv $@.new $@
+	awk -f schemas/table.awk $(SCHEMAS) > $@.new && mv $@.new $@
 
+# ---- archives, one a layer ----
+# The list of members is a prerequisite too: a source that goes away leaves the archive.
 define archive
-$(B)/lib/lib$(1).a: $(2)
-	@mkdir -p $$(@D)
-	rm -f $$@ && ar rcsD $$@ $$^
+$(B)/lib/lib$(1).members: FORCE
+	@mkdir -p $$(@D); echo '$(2)' > $$@.new; cmp -s $$@.new $$@ && rm $$@.new || mv $$@.new $$@
+$(B)/lib/lib$(1).a: $(2) $(B)/lib/lib$(1).members
+	rm -f $$@ && ar rcsD $$@ $$(filter %.o,$$^)
 endef
-$(eval $(call archive,util,$(call objs,$(SRC_util))))
-$(eval $(call archive,ts,$(call objs,$(SRC_ts))))
-$(eval $(call archive,mol,$(call objs,$(SRC_mol)) $(B)/obj/libcommon/mol_openbabel.o))
-$(eval $(call archive,kernels,$(call objs,$(SRC_kernels))))
-$(eval $(call archive,nn,$(call objs,$(SRC_nn))))
-$(eval $(call archive,kernels_double,$(call dobjs,$(SRC_kernels))))
-$(eval $(call archive,nn_double,$(call dobjs,$(SRC_nn))))
-$(eval $(call archive,cli,$(call objs,$(CLI_SRC))))
-$(eval $(call archive,molprog,$(call objs,$(MOLPROG_SRC))))
-$(eval $(call archive,learn,$(call objs,$(LEARNPROG_SRC))))
+$(eval $(call archive,util,$(call obj,$(SRC_util))))
+$(eval $(call archive,ts,$(call obj,$(SRC_ts)) $(B)/gen/schema_table.o))
+$(eval $(call archive,mol,$(call obj,$(SRC_mol) $(wildcard libcommon/mol_*.cc))))
+$(eval $(call archive,kernels,$(call obj,$(SRC_kernels))))
+$(eval $(call archive,nn,$(call obj,$(SRC_nn))))
+$(eval $(call archive,kernels_double,$(call dbl,$(SRC_kernels))))
+$(eval $(call archive,nn_double,$(call dbl,$(SRC_nn))))
+$(eval $(call archive,cli,$(call obj,$(wildcard tools/cli*.c))))
+$(eval $(call archive,molprog,$(call obj,$(wildcard tools/molprog*.c))))
+$(eval $(call archive,learn,$(call obj,$(wildcard tools/learn*.c))))
 
-L := $(B)/lib
-CHEM_LIBS := $(L)/libmolprog.a $(L)/libcli.a $(L)/libmol.a $(L)/libts.a $(L)/libutil.a
-LEARN_LIBS := $(L)/liblearn.a $(L)/libcli.a $(L)/libnn.a $(L)/libkernels.a $(L)/libts.a $(L)/libutil.a
+# ---- programs ----
+# Link lines take the objects and archives among the prerequisites.
+link_c = $(CC) $(LDSAN) $(LDFLAGS) -Wl,--as-needed -o $@ $(filter %.o %.a,$^) $(LIBS_BLAS) $(LIBS_BASE)
+link_chem = $(CXX) $(LDSAN) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(OB_LIBS) -lpng $(LIBS_BASE)
+LIBS_util := $(L)/libutil.a
+LIBS_ts := $(L)/libts.a $(LIBS_util)
+LIBS_mol := $(L)/libmol.a $(LIBS_ts)
+LIBS_kernels := $(L)/libkernels.a $(LIBS_util)
+LIBS_nn := $(L)/libnn.a $(L)/libkernels.a $(LIBS_ts)
+CHEM_LIBS := $(L)/libmolprog.a $(L)/libcli.a $(LIBS_mol)
+LEARN_LIBS := $(L)/liblearn.a $(L)/libcli.a $(LIBS_nn)
 
-$(CHEM:%=$(B)/bin/%): $(B)/bin/%: $(B)/obj/tools/%.o $(CHEM_LIBS)
+$(CHEM:%=$(B)/bin/%): $(B)/bin/%: $(B)/obj/tools/%.o $(CHEM_LIBS) $(B)/flags.link
 	@mkdir -p $(@D)
-	$(CXX) $(LDSAN) $(LDFLAGS) -o $@ $^ $(OB_LIBS) -lpng $(LIBS_BASE)
-$(LEARN:%=$(B)/bin/%): $(B)/bin/%: $(B)/obj/tools/%.o $(LEARN_LIBS)
+	$(link_chem)
+$(LEARN:%=$(B)/bin/%): $(B)/bin/%: $(B)/obj/tools/%.o $(LEARN_LIBS) $(B)/flags.link
 	@mkdir -p $(@D)
-	$(CC) $(LDSAN) $(LDFLAGS) -Wl,--as-needed -o $@ $^ $(LIBS_BLAS) $(LIBS_BASE)
+	$(link_c)
 
-# ---- unit tests: test/test_LAYER_NAME.c links its layer and those below ----
-$(B)/test/util_% $(B)/test/ts_%: LAYERLIBS = $(L)/libts.a $(L)/libutil.a
-$(B)/test/util_% $(B)/test/ts_%: $(B)/obj/test/test_%.o
-$(filter util_% ts_%,$(UNIT)): %: $(B)/test/%
-$(patsubst %,$(B)/test/%,$(filter util_% ts_%,$(UNIT))): $(B)/test/%: $(B)/obj/test/test_%.o $(L)/libts.a $(L)/libutil.a
-	@mkdir -p $(@D)
-	$(CC) $(LDSAN) $(LDFLAGS) -o $@ $^ $(LIBS_BASE)
-$(patsubst %,$(B)/test/%,$(filter mol_%,$(UNIT))): $(B)/test/%: $(B)/obj/test/test_%.o $(L)/libmol.a $(L)/libts.a $(L)/libutil.a
-	@mkdir -p $(@D)
-	$(CXX) $(LDSAN) $(LDFLAGS) -o $@ $^ $(OB_LIBS) -lpng $(LIBS_BASE)
-$(patsubst %,$(B)/test/%,$(filter kernels_% nn_%,$(UNIT))): $(B)/test/%: $(B)/obj/test/test_%.o $(L)/libnn.a $(L)/libkernels.a $(L)/libts.a $(L)/libutil.a
-	@mkdir -p $(@D)
-	$(CC) $(LDSAN) $(LDFLAGS) -Wl,--as-needed -o $@ $^ $(LIBS_BLAS) $(LIBS_BASE)
+# ---- test programs: test/test_LAYER_NAME.c links its layer and those below ----
+define unit_rule
+$(patsubst %,$(B)/test/%,$(filter $(1)_%,$(UNIT))): $(B)/test/%: $(B)/obj/test/test_%.o $(2) $(B)/flags.link
+	@mkdir -p $$(@D)
+	$$($(3))
+endef
+$(eval $(call unit_rule,util,$(LIBS_util),link_c))
+$(eval $(call unit_rule,ts,$(LIBS_ts),link_c))
+$(eval $(call unit_rule,mol,$(LIBS_mol),link_chem))
+$(eval $(call unit_rule,kernels,$(LIBS_kernels),link_c))
+$(eval $(call unit_rule,nn,$(LIBS_nn),link_c))
+$(eval $(call unit_rule,learn,$(LEARN_LIBS),link_c))
 # The runner of golden cases, in single and in double precision.
-$(B)/test/golden: $(patsubst %.c,$(B)/obj/%.o,$(wildcard test/golden*.c)) $(L)/libnn.a $(L)/libkernels.a $(L)/libts.a $(L)/libutil.a
+GOLDEN := $(wildcard test/golden*.c)
+$(B)/test/golden: $(call obj,$(GOLDEN)) $(LIBS_nn) $(B)/flags.link
 	@mkdir -p $(@D)
-	$(CC) $(LDSAN) $(LDFLAGS) -o $@ $^ $(LIBS_BLAS) $(LIBS_BASE)
-$(B)/test/golden_double: $(patsubst %.c,$(B)/dbl/%.o,$(wildcard test/golden*.c)) $(L)/libnn_double.a $(L)/libkernels_double.a $(L)/libts.a $(L)/libutil.a
+	$(link_c)
+$(B)/test/golden_double: $(call dbl,$(GOLDEN)) $(L)/libnn_double.a $(L)/libkernels_double.a $(LIBS_ts) $(B)/flags.link
 	@mkdir -p $(@D)
-	$(CC) $(LDSAN) $(LDFLAGS) -o $@ $^ $(LIBS_BLAS) $(LIBS_BASE)
+	$(link_c)
 # A program over the framework of those that read molecules: its tests need one that crashes and hangs when told.
-$(B)/test/molprobe: $(B)/obj/test/molprobe.o $(CHEM_LIBS)
+$(B)/test/molprobe: $(B)/obj/test/molprobe.o $(CHEM_LIBS) $(B)/flags.link
 	@mkdir -p $(@D)
-	$(CXX) $(LDSAN) $(LDFLAGS) -o $@ $^ $(OB_LIBS) $(LIBS_BASE)
+	$(link_chem)
+# Preloaded into a program under test: makes its system calls fail when told.
+$(B)/test/fault_%.so: test/fault_%.c $(B)/flags.c
+	@mkdir -p $(@D)
+	$(CC) -std=c11 -O2 -g $(WARN) -D_GNU_SOURCE -fPIC -shared -o $@ $< -ldl
 
-clean:
+# ---- tests ----
+deps: ## install (as root, by apt) or name the packages that are missing
+	@.ci/deps build test
+deps-build:
+	@.ci/deps build
+check: deps ## run all tests (FILES=... for some); SAN=1 for the sanitizers
+	@$(MAKE) --no-print-directory tests
+	@BUILD=$(abspath $(B)) UNIT='$(UNIT)' test/run $(FILES)
+regold: tests ## write the golden files anew; look at what git diff says
+	@BUILD=$(abspath $(B)) REGOLD=1 test/run $(shell grep -l REGOLD test/*.bats)
+lint: ## check layers, names, sizes, headers, formatting, scripts, man pages
+	@CC='$(CC)' CXX='$(CXX)' VERSION='$(VERSION)' test/lint
+format: ## lay out all C sources by .clang-format
+	clang-format -i $(wildcard */*.c */*.h */*.cc)
+.PHONY: deps deps-build check regold lint format
+
+# ---- demonstration, installation ----
+demo: deps-build ## the whole way on shipped molecules, in two minutes
+	@$(MAKE) --no-print-directory programs
+	@$(MAKE) --no-print-directory -f pipelines/demo.mk BIN=$(abspath $(B))/bin
+install: programs ## install programs, man pages, completion (PREFIX, DESTDIR, PROGRAM_PREFIX)
+	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' PROGRAM_PREFIX='$(PROGRAM_PREFIX)' tools/install.sh $(B)/bin $(PROGRAMS)
+clean: ## remove build/
 	rm -rf $(B)
+.PHONY: demo install clean
 
-.PHONY: all clean FORCE
+.PHONY: FORCE
 FORCE:
--include $(shell find $(B)/obj $(B)/dbl -name '*.d' 2>/dev/null)
+-include $(shell find $(B)/obj $(B)/dbl $(B)/gen -name '*.d' 2>/dev/null)
