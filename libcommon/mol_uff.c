@@ -168,14 +168,6 @@ static bool is_group16(int z)
 	return z == 8 || z == 16 || z == 34 || z == 52 || z == 84;
 }
 
-static bool next_to_sp2(const struct mol *m, int32_t i, int32_t but)
-{
-	for (int32_t s = m->adj_start[i]; s < m->adj_start[i + 1]; s++)
-		if (m->adj_atom[s] != but && m->atom[m->adj_atom[s]].hybrid == MOL_SP2)
-			return true;
-	return false;
-}
-
 /* Barrier of the bond j-k by the hybridisation of its ends (their section on torsions). False: none. */
 static bool torsion_form(const struct build *b, const struct mol_bond *x, struct uff_torsion *t)
 {
@@ -207,11 +199,18 @@ static bool torsion_form(const struct build *b, const struct mol_bond *x, struct
 		*t = (struct uff_torsion){.n = 6, .sign = 1, .v_kcal = 1};
 		if (is_group16(m->atom[j].z) && !is_group16(m->atom[k].z))
 			*t = (struct uff_torsion){.n = 2, .sign = -1, .v_kcal = stiff};
-		else if (next_to_sp2(m, k, j))
-			*t = (struct uff_torsion){.n = 3, .sign = -1, .v_kcal = 2};
 		return true;
 	}
 	return false;
+}
+
+/* A bond like propene's: the torsions that end in the double bond's far atom have a barrier of their own. */
+static bool is_like_propene(const struct mol *m, const struct uff_torsion *t)
+{
+	const struct mol_atom *p = &m->atom[t->atom[0]], *j = &m->atom[t->atom[1]], *k = &m->atom[t->atom[2]],
+			      *q = &m->atom[t->atom[3]];
+	return t->n == 6 &&
+	       ((j->hybrid == MOL_SP2 && p->hybrid == MOL_SP2) || (k->hybrid == MOL_SP2 && q->hybrid == MOL_SP2));
 }
 
 static void add_torsions(struct build *b)
@@ -229,7 +228,13 @@ static void add_torsions(struct build *b)
 				if (p == x->b || q == x->a || p == q)
 					continue;
 				memcpy(t.atom, (int32_t[]){p, x->a, x->b, q}, sizeof t.atom);
-				b->f->torsion[b->f->n_torsion++] = t;
+				b->f->torsion[b->f->n_torsion] = t;
+				if (is_like_propene(m, &t)) {
+					b->f->torsion[b->f->n_torsion].n = 3;
+					b->f->torsion[b->f->n_torsion].sign = -1;
+					b->f->torsion[b->f->n_torsion].v_kcal = 2;
+				}
+				b->f->n_torsion++;
 			}
 		for (int32_t n = first; n < b->f->n_torsion; n++) /* the barrier is shared out */
 			b->f->torsion[n].v_kcal /= b->f->n_torsion - first;
