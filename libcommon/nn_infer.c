@@ -1,0 +1,175 @@
+/* nn_infer.c - inference in fixed blocks: what does not belong to a molecule pads the block to a size of its own. */
+#include "nn_infer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+const char *const nn_embedding_names[] = {"h2d", "h3d", "himg", "c2d", "c3d", "cimg", "c", "g", "r", "a", NULL};
+
+int nn_infer_init(struct nn_infer *f, struct nn_model *m, struct err *e)
+{
+	*f = (struct nn_infer){.model = m, .reading = nn_reading_of(m)};
+	f->tape = nn_tape_new(m->k);
+	f->arena = arena_new(1 << 20);
+	if (f->tape && f->arena)
+		return 0;
+	nn_infer_free(f);
+	return err_set(e, ERR_MEMORY, "no memory for inference");
+}
+
+void nn_infer_free(struct nn_infer *f)
+{
+	nn_tape_free(f->tape);
+	arena_free(f->arena);
+	*f = (struct nn_infer){0};
+}
+
+static int64_t n_atom_of(const struct ts_map *rec)
+{
+	const struct ts_value *x = ts_get(rec, "x"), *z = ts_get(rec, "z"), *h = ts_get(rec, "pos_h");
+	int64_t n = 0;
+	if (x && x->kind == TS_TENSOR && x->u.t.n_dim)
+		n = x->u.t.shape[0];
+	if (z && z->kind == TS_TENSOR && z->u.t.n_dim && z->u.t.shape[0] > n)
+		n = z->u.t.shape[0];
+	return n + (h && h->kind == TS_TENSOR && h->u.t.n_dim ? h->u.t.shape[0] : 0);
+}
+
+int64_t nn_infer_take(const struct ts_map *const *rec, int64_t n)
+{
+	int64_t n_atom = 0, i = 0;
+	for (; i < n && i < NN_BLOCK_MOL - 1; i++) {
+		n_atom += n_atom_of(rec[i]);
+		if (i && n_atom + NN_BLOCK_MOL >= NN_BLOCK_ATOM)
+			break;
+	}
+	return i;
+}
+
+/* Largest number of pictures in a record: each is one pass. */
+static int64_t n_pass_of(const struct nn_infer *f, const struct ts_map *const *rec, int64_t n)
+{
+	int64_t n_pass = 1;
+	for (int64_t i = 0; i < n && f->reading.views & 1u << NN_IMG; i++)
+		if (nn_record_pictures(rec[i]) > n_pass)
+			n_pass = nn_record_pictures(rec[i]);
+	return n_pass;
+}
+
+static int block_begin(struct nn_infer *f, const struct ts_map *const *rec, int64_t n, int64_t pass,
+		       struct nn_batch *b, struct err *e)
+{
+	struct nn_picture_choice choice = {.fixed = pass};
+	int64_t n_atom = 0;
+	nn_tape_begin(f->tape, false, 0, 0);
+	int rc = nn_batch_collate(&f->reading, rec, n, &choice, f->arena, b, e);
+	if (rc)
+		return rc;
+	for (int64_t i = 0; i < n; i++)
+		n_atom += n_atom_of(rec[i]);
+	/* An atom for each conformer that may be missing, besides those of the molecules. */
+	int64_t n_block = (n_atom + NN_BLOCK_MOL) / NN_BLOCK_ATOM + 1;
+	nn_batch_pad(&f->reading, b, NN_BLOCK_MOL, n_block * NN_BLOCK_ATOM, f->arena);
+	return 0;
+}
+
+/* Adds rows of x to sum [n, d] (double) for the records that have a picture of this pass. */
+static void pass_add(double *sum, const real *x, int64_t n, int64_t d, const struct ts_map *const *rec, int64_t pass)
+{
+	for (int64_t i = 0; i < n; i++)
+		if (!pass || pass < nn_record_pictures(rec[i]))
+			for (int64_t j = 0; j < d; j++)
+				sum[i * d + j] += (double)x[i * d + j];
+}
+
+static void passes_mean(const double *sum, real *out, int64_t n, int64_t d, const struct ts_map *const *rec,
+			int64_t n_pass)
+{
+	for (int64_t i = 0; i < n; i++) {
+		int64_t n_picture = n_pass > 1 ? nn_record_pictures(rec[i]) : 1;
+		for (int64_t j = 0; j < d; j++)
+			out[i * d + j] = (real)(sum[i * d + j] / (double)(n_picture ? n_picture : 1));
+	}
+}
+
+int nn_infer_logits(struct nn_infer *f, const struct ts_map *const *rec, int64_t n, real *out, struct err *e)
+{
+	int64_t n_pass = n_pass_of(f, rec, n), d = f->model->n_task;
+	arena_reset(f->arena);
+	double *sum = arena_calloc(f->arena, (size_t)(n * d) + 1, sizeof *sum);
+	for (int64_t pass = 0; pass < n_pass; pass++) {
+		struct nn_batch b;
+		struct nn_var *logits;
+		int rc = block_begin(f, rec, n, pass, &b, e);
+		if (!rc)
+			rc = nn_model_logits(f->model, f->tape, &b, &logits, e);
+		if (rc)
+			return rc;
+		real *host = arena_alloc(f->arena, (size_t)(logits->n * d) * sizeof *host);
+		nn_download(f->tape, logits, host);
+		pass_add(sum, host, n, d, rec, pass);
+	}
+	passes_mean(sum, out, n, d, rec, n_pass);
+	return 0;
+}
+
+/* Rows of the batch that the rows of encoder output `view` belong to; NULL: one each. */
+static const int64_t *rows_of(const struct nn_batch *b, int emb)
+{
+	return emb == NN_EMB_H + NN_3D ? b->mol3d : emb == NN_EMB_H + NN_IMG ? b->molimg : NULL;
+}
+
+static struct nn_var *output_of(const struct nn_outputs *o, int emb)
+{
+	if (emb < NN_EMB_C)
+		return o->h[emb - NN_EMB_H];
+	if (emb < NN_EMB_UNIFIED)
+		return o->c[emb - NN_EMB_C];
+	return emb == NN_EMB_UNIFIED ? o->unified : emb == NN_EMB_G ? o->f : emb == NN_EMB_R ? o->r : o->aligned;
+}
+
+int nn_infer_embeddings(struct nn_infer *f, const struct ts_map *const *rec, int64_t n, unsigned want,
+			struct nn_embeddings *out, struct err *e)
+{
+	int64_t n_pass = n_pass_of(f, rec, n);
+	double *sum[NN_N_EMBEDDING] = {NULL};
+	arena_reset(f->arena);
+	memset(out, 0, sizeof *out);
+	for (int64_t pass = 0; pass < n_pass; pass++) {
+		struct nn_batch b;
+		struct nn_outputs o;
+		int rc = block_begin(f, rec, n, pass, &b, e);
+		if (!rc)
+			rc = nn_model_outputs(f->model, f->tape, &b, &o, e);
+		if (rc)
+			return rc;
+		out->has = b.has;
+		for (int k = 0; k < NN_N_EMBEDDING; k++) {
+			struct nn_var *x = want & 1u << k ? output_of(&o, k) : NULL;
+			if (!x) {
+				if (want & 1u << k && k >= NN_EMB_UNIFIED)
+					return err_set(e, ERR_SCHEMA, "the model has no embedding %s",
+						       nn_embedding_names[k]);
+				continue;
+			}
+			int64_t d = x->d;
+			const int64_t *row = rows_of(&b, k);
+			real *host = arena_alloc(f->arena, (size_t)(x->n * d) * sizeof *host);
+			real *rows = arena_calloc(f->arena, (size_t)(n * d) + 1, sizeof *rows);
+			nn_download(f->tape, x, host);
+			for (int64_t i = 0; i < x->n; i++)
+				if ((row ? row[i] : i) < n)
+					memcpy(rows + (row ? row[i] : i) * d, host + i * d, (size_t)d * sizeof *rows);
+			if (!sum[k])
+				sum[k] = arena_calloc(f->arena, (size_t)(n * d) + 1, sizeof **sum);
+			pass_add(sum[k], rows, n, d, rec, pass);
+			out->width[k] = d;
+		}
+	}
+	for (int k = 0; k < NN_N_EMBEDDING; k++)
+		if (sum[k]) {
+			out->value[k] = arena_alloc(f->arena, (size_t)(n * out->width[k] + 1) * sizeof(real));
+			passes_mean(sum[k], out->value[k], n, out->width[k], rec, n_pass);
+		}
+	return 0;
+}

@@ -1,0 +1,43 @@
+/*
+ * nn_infer.h - layer 3: inference on records, in blocks of fixed, padded size.
+ *
+ * The bytes of a row depend on its record and the model alone, not on its neighbours in the block.
+ */
+#ifndef MOLRILL_NN_INFER_H
+#define MOLRILL_NN_INFER_H
+
+#include "nn_batch.h"
+
+enum { NN_BLOCK_MOL = 16, NN_BLOCK_ATOM = 448 };
+
+struct nn_infer {
+	struct nn_model *model;
+	struct nn_reading reading;
+	struct nn_tape *tape;
+	struct arena *arena;
+};
+int nn_infer_init(struct nn_infer *f, struct nn_model *m, struct err *e); /* the model must outlive it */
+void nn_infer_free(struct nn_infer *f);
+/* How many of the n records make the next block: at least 1, at most NN_BLOCK_MOL - 1. */
+int64_t nn_infer_take(const struct ts_map *const *rec, int64_t n);
+/* Outputs of the head [n, n_task], mean over the pictures of a record; see nn_model_to_predictions. */
+int nn_infer_logits(struct nn_infer *f, const struct ts_map *const *rec, int64_t n, real *out, struct err *e);
+
+/* What encode writes, in this order: "h2d", "h3d", "himg", "c2d", "c3d", "cimg", "c", "g", "r", "a", NULL. */
+extern const char *const nn_embedding_names[];
+enum { NN_N_EMBEDDING = 10 };
+enum nn_embedding { NN_EMB_H, NN_EMB_C = 3, NN_EMB_UNIFIED = 6, NN_EMB_G, NN_EMB_R, NN_EMB_A };
+/*
+ * The embeddings asked for (bits 1 << index), mean over the pictures of a record: value[i] [n, width[i]] in f's arena
+ * until the next call, rows of a record without that view not written; has [n, NN_N_VIEW]. ERR_SCHEMA when the model
+ * lacks the part.
+ */
+struct nn_embeddings {
+	real *value[NN_N_EMBEDDING];
+	int64_t width[NN_N_EMBEDDING];
+	const uint8_t *has;
+};
+int nn_infer_embeddings(struct nn_infer *f, const struct ts_map *const *rec, int64_t n, unsigned want,
+			struct nn_embeddings *out, struct err *e);
+
+#endif
