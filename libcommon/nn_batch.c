@@ -134,8 +134,8 @@ static int points_put(const struct nn_reading *r, const struct ts_map *m, struct
 	const struct ts_tensor *hydrogens = r->with_hydrogens ? tensor(m, "pos_h") : NULL;
 	int64_t n = pos->shape[0], n_h = hydrogens ? hydrogens->shape[0] : 0;
 	for (int64_t i = 0; i < n + n_h; i++) {
-		const float *from = i < n ? (const float *)pos->data + 3 * i
-					  : (const float *)hydrogens->data + 3 * (i - n);
+		const float *from =
+		    i < n ? (const float *)pos->data + 3 * i : (const float *)hydrogens->data + 3 * (i - n);
 		int64_t number = i < n ? ((const int64_t *)z->data)[i] : 1;
 		if (number < 1 || number > 118)
 			return err_set(e, ERR_SCHEMA, "z holds %" PRId64 ", no atomic number", number);

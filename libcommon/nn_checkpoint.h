@@ -14,8 +14,8 @@
 
 struct nn_saving {
 	const struct nn_model *model;
-	const real *const *best;        /* [parameters] values to stand under the model's names; NULL: the current ones */
-	const struct nn_optim *optim;   /* NULL: no state */
+	const real *const *best;      /* [parameters] values to stand under the model's names; NULL: the current ones */
+	const struct nn_optim *optim; /* NULL: no state */
 	const struct ts_header *header; /* provenance, fields and extra; the model's own keys are added to a copy */
 	bool complete;
 	const char *source; /* digest of the data, 32 digits, or NULL */

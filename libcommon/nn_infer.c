@@ -56,8 +56,8 @@ static int64_t n_pass_of(const struct nn_infer *f, const struct ts_map *const *r
 	return n_pass;
 }
 
-static int block_begin(struct nn_infer *f, const struct ts_map *const *rec, int64_t n, int64_t pass,
-		       struct nn_batch *b, struct err *e)
+static int block_begin(struct nn_infer *f, const struct ts_map *const *rec, int64_t n, int64_t pass, struct nn_batch *b,
+		       struct err *e)
 {
 	struct nn_picture_choice choice = {.fixed = pass};
 	int64_t n_atom = 0;

@@ -1,0 +1,201 @@
+/* learn_data.c - gathers the records, and what stands in each that decides how it is used. */
+#include "learn_data.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ROW, Y, PART, START, NODE, WEIGHT, SORTED };
+
+struct gathering {
+	struct learn_data *d;
+	const struct learn_need *need;
+	int64_t n_with_split;
+};
+
+static int labels_take(struct learn_data *d, const struct ts_map *m, struct err *e)
+{
+	const struct ts_tensor *t;
+	int rc = ts_get(m, "y") ? ts_need_tensor(m, "y", TS_F32, 1, &t, e)
+				: err_set(e, ERR_SCHEMA, "no field y: run mol2graph with --labels");
+	if (rc)
+		return rc;
+	if (d->bufs[ROW].n > sizeof(int64_t) && t->shape[0] != d->n_task)
+		return err_set(e, ERR_SCHEMA, "y has %" PRId64 " labels here and %d before", t->shape[0], d->n_task);
+	d->n_task = (int)t->shape[0];
+	for (int64_t i = 0; i < t->shape[0]; i++)
+		if (isinf(((const float *)t->data)[i]))
+			return err_set(e, ERR_NUMERIC, "y holds an infinite label");
+	buf_put(&d->bufs[Y], t->data, ts_tensor_nbytes(t));
+	return 0;
+}
+
+static int hyper_take(struct learn_data *d, const struct ts_map *m, int64_t row, struct err *e)
+{
+	const struct ts_tensor *index, *weight;
+	if (!ts_get(m, "hyper_index"))
+		return err_set(e, ERR_SCHEMA, "no field hyper_index: run encode and hyperbuild first");
+	int rc = ts_need_tensor(m, "hyper_index", TS_I64, 1, &index, e);
+	if (!rc)
+		rc = ts_need_tensor(m, "hyper_weight", TS_F32, 1, &weight, e);
+	if (rc)
+		return rc;
+	const int64_t *node = index->data;
+	if (!index->shape[0] || weight->shape[0] != index->shape[0] || node[0] != row)
+		return err_set(e, ERR_SCHEMA, "hyper_index does not begin with the molecule itself");
+	for (int64_t i = 0; i < weight->shape[0]; i++)
+		if (!(((const float *)weight->data)[i] > 0))
+			return err_set(e, ERR_NUMERIC, "hyper_weight holds what is no positive number");
+	buf_put(&d->bufs[NODE], node, ts_tensor_nbytes(index));
+	buf_put(&d->bufs[WEIGHT], weight->data, ts_tensor_nbytes(weight));
+	int64_t end = (int64_t)(d->bufs[NODE].n / sizeof *node);
+	buf_put(&d->bufs[START], &end, sizeof end);
+	return 0;
+}
+
+static int record_take(void *ctx, const struct ts_map *m, struct err *e)
+{
+	struct gathering *g = ctx;
+	struct learn_data *d = g->d;
+	int64_t row;
+	uint8_t part = NN_TRAIN;
+	const char *name;
+	int rc = ts_need_int(m, "row", &row, e);
+	if (rc)
+		return rc;
+	if (ts_get(m, "split")) {
+		if ((rc = ts_need_str(m, "split", &name, e)))
+			return rc;
+		int k = nn_part_from_name(name);
+		if (k < 0)
+			return err_set(e, ERR_SCHEMA, "split is \"%s\": train, valid or test", name);
+		part = (uint8_t)k;
+		g->n_with_split++;
+	}
+	buf_put(&d->bufs[ROW], &row, sizeof row);
+	buf_put(&d->bufs[PART], &part, 1);
+	if (g->need->labels)
+		rc = labels_take(d, m, e);
+	if (!rc && g->need->hyper)
+		rc = hyper_take(d, m, row, e);
+	return rc;
+}
+
+/* ---- after the last record ----------------------------------------------- */
+
+struct place {
+	int64_t row, record;
+};
+
+static int compare(const void *a, const void *b)
+{
+	const struct place *x = a, *y = b;
+	return (x->row > y->row) - (x->row < y->row);
+}
+
+/* Rows of hyper_index to records. */
+static int members_find(struct learn_data *d, struct err *e)
+{
+	struct place *p = (struct place *)(void *)buf_reserve(&d->bufs[SORTED], (size_t)(d->n + 1) * sizeof *p);
+	int64_t *node = (int64_t *)(void *)d->bufs[NODE].data, n_node = (int64_t)(d->bufs[NODE].n / sizeof *node);
+	for (int64_t i = 0; i < d->n; i++)
+		p[i] = (struct place){d->row[i], i};
+	qsort(p, (size_t)d->n, sizeof *p, compare);
+	for (int64_t i = 1; i < d->n; i++)
+		if (p[i].row == p[i - 1].row)
+			return err_set(e, ERR_SCHEMA, "row %" PRId64 " is here twice", p[i].row);
+	for (int64_t i = 0; i < n_node; i++) {
+		struct place key = {.row = node[i]}, *found = bsearch(&key, p, (size_t)d->n, sizeof *p, compare);
+		if (!found)
+			return err_set(e, ERR_SCHEMA, "a hyperedge has row %" PRId64 " as a member, which is not here",
+				       node[i]);
+		node[i] = found->record;
+	}
+	d->hyper_start = (const int64_t *)(const void *)d->bufs[START].data;
+	d->hyper_node = node;
+	d->hyper_weight = (const float *)(const void *)d->bufs[WEIGHT].data;
+	return 0;
+}
+
+static void parts_divide(struct learn_data *d)
+{
+	const uint8_t *part = d->bufs[PART].data;
+	for (int k = 0; k < NN_PARTS; k++) {
+		d->item[k] = malloc((size_t)(d->n + 1) * sizeof **d->item);
+		if (!d->item[k])
+			abort();
+	}
+	for (int64_t i = 0; i < d->n; i++)
+		d->item[part[i]][d->n_item[part[i]]++] = i;
+}
+
+static int spool_keep(const struct learn_data *d, const char *path, struct err *e)
+{
+	struct io_atomic f;
+	struct ts_writer *w = NULL;
+	struct ts_end end = d->gathered.follow;
+	const uint8_t *data;
+	size_t n;
+	int rc = io_atomic_open(&f, path, e);
+	if (rc)
+		return rc;
+	rc = ts_writer_new(&w, f.fd, e);
+	if (!rc)
+		rc = ts_writer_header(w, &d->gathered.header, e);
+	for (int64_t i = 0; i < d->n && !rc; i++)
+		if (!(rc = ts_spool_get(d->gathered.spool, i, &data, &n, e)))
+			rc = ts_writer_packed(w, data, n, e);
+	if (!rc)
+		rc = ts_writer_end(w, &end, e);
+	ts_writer_free(w);
+	if (!rc)
+		return io_atomic_commit(&f, e);
+	io_atomic_discard(&f);
+	return rc;
+}
+
+int learn_data_read(const struct cli *c, const struct learn_need *need, struct learn_data *d, struct err *e)
+{
+	struct gathering g = {.d = d, .need = need};
+	struct cli_stream *in = NULL;
+	int64_t zero = 0;
+	*d = (struct learn_data){0};
+	buf_put(&d->bufs[START], &zero, sizeof zero);
+	int rc = cli_stream_open(c, &in, e);
+	if (!rc)
+		rc = cli_gather(in, "molecule", c->arena, record_take, &g, &d->gathered, e);
+	cli_stream_free(in);
+	if (rc)
+		return rc;
+	d->n = ts_spool_count(d->gathered.spool);
+	d->row = (const int64_t *)(const void *)d->bufs[ROW].data;
+	d->y = need->labels ? (const float *)(const void *)d->bufs[Y].data : NULL;
+	d->has_split = g.n_with_split > 0;
+	if (!d->n)
+		return err_set(e, ERR_SCHEMA, "no record to train on");
+	if (need->labels && (!d->gathered.header.n_task || d->gathered.header.n_task != d->n_task))
+		return err_set(e, ERR_SCHEMA, "the stream has no labels: run mol2graph with --labels");
+	if (g.n_with_split && g.n_with_split != d->n)
+		return err_set(e, ERR_SCHEMA, "%" PRId64 " of %" PRId64 " records have no field split: run molsplit",
+			       d->n - g.n_with_split, d->n);
+	parts_divide(d);
+	if (!d->n_item[NN_TRAIN])
+		return err_set(e, ERR_SCHEMA, "no record has the split train");
+	if (need->hyper)
+		rc = members_find(d, e);
+	if (!rc && need->spool)
+		rc = spool_keep(d, need->spool, e);
+	return rc ? rc : nn_data_new(&d->records, d->gathered.spool, need->mem_nbytes, e);
+}
+
+void learn_data_free(struct learn_data *d)
+{
+	nn_data_free(d->records);
+	ts_spool_free(d->gathered.spool);
+	for (int k = 0; k < NN_PARTS; k++)
+		free(d->item[k]);
+	for (size_t i = 0; i < sizeof d->bufs / sizeof *d->bufs; i++)
+		buf_free(&d->bufs[i]);
+	*d = (struct learn_data){0};
+}

@@ -1,0 +1,36 @@
+/* learn_data.h - the records that train reads: gathered, checked, divided. Layer 4. */
+#ifndef MOLRILL_LEARN_DATA_H
+#define MOLRILL_LEARN_DATA_H
+
+#include "cli_stream.h"
+#include "nn_batch.h"
+#include "nn_split.h"
+#include "nn_spool.h"
+
+struct learn_data {
+	struct cli_gathered gathered;
+	struct nn_data *records;
+	int64_t n;
+	int n_task;
+	const int64_t *row;                        /* [n] */
+	const float *y;                            /* [n, n_task], NULL unless labels were asked for */
+	bool has_split;                            /* else all are train */
+	int64_t *item[NN_PARTS], n_item[NN_PARTS]; /* records of each part, ascending */
+	/* Hyperedge of record i: members hyper_node[hyper_start[i] .. hyper_start[i + 1]), records, itself first. */
+	const int64_t *hyper_start, *hyper_node;
+	const float *hyper_weight;
+	struct buf bufs[7]; /* what the arrays above are made of */
+};
+struct learn_need {
+	bool labels, hyper;
+	int64_t mem_nbytes;
+	const char *spool; /* a file that keeps what is read, or NULL */
+};
+/*
+ * Reads all operands. ERR_SCHEMA for missing labels, hyperedges or parts, a row that is there twice or a member that is
+ * not there. All memory is d's; header and provenance are in c's arena.
+ */
+int learn_data_read(const struct cli *c, const struct learn_need *need, struct learn_data *d, struct err *e);
+void learn_data_free(struct learn_data *d);
+
+#endif
