@@ -1,0 +1,96 @@
+/* learn_run.h - a training run: what it holds, a step, an evaluation, a checkpoint, the log. Layer 4. */
+#ifndef MOLRILL_LEARN_RUN_H
+#define MOLRILL_LEARN_RUN_H
+
+#include "learn_conf.h"
+#include "learn_data.h"
+#include "nn_infer.h"
+#include "nn_metric.h"
+#include "nn_optim.h"
+
+enum { LEARN_N_METRIC = 5, LEARN_LOSS = LEARN_N_METRIC }; /* metrics by number: enum nn_metric, then the loss */
+const char *learn_metric_name(int metric);
+
+/* Where training stands: with the tensors, all that decides how it goes on. */
+struct learn_progress {
+	int64_t phase;       /* 1: the structure module of a run in two stages */
+	int64_t epoch;       /* epochs done in this phase */
+	int64_t batch;       /* batches done of the next */
+	int64_t step;        /* steps done in all */
+	int64_t phase_start; /* step at which this phase began */
+	int64_t n_window;    /* of the epoch begun last */
+	double loss_sum;     /* of the epoch's batches */
+	int64_t best_epoch;  /* 1, ...; 0: none yet */
+	int64_t n_worse;     /* epochs since */
+	bool finished;
+	/* Metric that decides, at the best epoch and at the last; NaN: not known. */
+	double best[NN_PARTS], last[NN_PARTS];
+};
+
+struct learn_log; /* FILE of --log and the live line */
+struct learn_run {
+	const struct learn_conf *conf;
+	struct learn_data data;
+	struct ts_header header; /* history of the model that is made, this run's node included */
+	struct pool *pool;
+	struct kernels kernels;
+	struct nn_model *model;
+	struct nn_optim *optim;
+	struct nn_tape *tape;
+	struct nn_infer infer;
+	struct nn_reading reading; /* of a training batch */
+	struct arena *arena;       /* of a step */
+	int64_t *order, n_batch;
+	int metric;
+	double *class_weight; /* [n_task] or NULL */
+	real **best;          /* [parameters] values of the best epoch, NULL: none yet or not wanted */
+	struct learn_progress p;
+	struct learn_log *log;
+	real *codes;        /* [n, NN_N_VIEW, code_width] of the structure stage */
+	real *unified;      /* [n, code_width], where there is no hyper_index */
+	uint8_t *codes_has; /* [n, NN_N_VIEW] */
+};
+
+/* ---- steps (learn_step.c) ------------------------------------------------ */
+
+/* Fixed codes of all records, for the structure stage. */
+int learn_codes_fill(struct learn_run *r, struct err *e);
+bool learn_in_structure(const struct learn_run *r);
+/* Loss of the records idx [n]: forward alone; the tape has begun. */
+int learn_loss(struct learn_run *r, const int64_t *idx, int64_t n, uint64_t step, struct nn_var **loss,
+	       struct nn_losses *terms, struct err *e);
+/* One step of the optimiser. ERR_NUMERIC names the step and its molecules, and leaves the parameters alone. */
+int learn_step(struct learn_run *r, const int64_t *idx, int64_t n, double lr, struct nn_losses *terms, double *norm,
+	       struct err *e);
+/* Batches of n records: a last one of one record joins the one before. */
+int64_t learn_batch_count(int64_t n, int64_t batch);
+int64_t learn_batch_end(int64_t n, int64_t batch, int64_t i); /* batch i is records [i * batch, end) */
+
+/* ---- evaluation (learn_eval.c) ------------------------------------------- */
+
+/* All metrics that apply, NaN otherwise: value [LEARN_N_METRIC + 1]. */
+int learn_evaluate(struct learn_run *r, enum nn_part part, double *value, struct err *e);
+/* The run's metric by its name, or the default for the labels. */
+int learn_metric_choose(struct learn_run *r, struct err *e);
+bool learn_is_better(const struct learn_run *r, double x, double than);
+
+/* ---- checkpoints (learn_save.c) ------------------------------------------ */
+
+int learn_save(struct learn_run *r, bool complete, struct err *e);
+struct nn_optim *learn_optim_new(void *run, struct nn_params *ps);
+/* Restores model, optimiser and progress from -o. ERR_USAGE when it is not of these data and options. */
+int learn_resume(struct learn_run *r, struct err *e);
+
+/* ---- log (learn_log.c) --------------------------------------------------- */
+
+int learn_log_open(struct learn_run *r, struct err *e);
+int learn_log_close(struct learn_log *l, struct err *e); /* takes NULL */
+void learn_log_step(struct learn_run *r, const struct nn_losses *terms, double lr, double norm, int64_t n_mol);
+void learn_log_epoch(struct learn_run *r, double value[NN_PARTS][LEARN_N_METRIC + 1]);
+
+/* ---- the run (learn_run.c) ----------------------------------------------- */
+
+/* Reads, trains, writes. ERR_STOPPED after a signal or past --max-time, with the model written for --resume. */
+int learn_run(const struct learn_conf *c, struct err *e);
+
+#endif

@@ -1,0 +1,182 @@
+/* learn_save.c - checkpoints of a run: what is written, and going on from it. */
+#include "learn_run.h"
+#include "nn_checkpoint.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Integers of the progress, by name. */
+static const struct {
+	const char *name;
+	size_t offset;
+} counts[] = {
+    {"phase", offsetof(struct learn_progress, phase)},
+    {"epoch", offsetof(struct learn_progress, epoch)},
+    {"batch", offsetof(struct learn_progress, batch)},
+    {"step", offsetof(struct learn_progress, step)},
+    {"phase_start", offsetof(struct learn_progress, phase_start)},
+    {"windows", offsetof(struct learn_progress, n_window)},
+    {"best_epoch", offsetof(struct learn_progress, best_epoch)},
+    {"worse", offsetof(struct learn_progress, n_worse)},
+};
+enum { N_COUNT = sizeof counts / sizeof *counts };
+
+/* The options that make the result, but for the number of epochs, which may grow. */
+static int options_get(const struct learn_run *r, struct ts_value *v, struct err *e)
+{
+	struct ts_node node;
+	int rc = cli_node(r->conf, true, &node, e), n = 0;
+	if (rc)
+		return rc;
+	const char **kept = arena_alloc(r->conf->cli.arena, (size_t)(node.n_option + 2) * sizeof *kept);
+	for (int i = 0; i < node.n_option; i++)
+		if (strncmp(node.options[i], "--epochs=", 9))
+			kept[n++] = node.options[i];
+	kept[n++] = arena_printf(r->conf->cli.arena, "--seed=%" PRId64, r->conf->cli.seed);
+	*v = ts_value_strings(r->conf->cli.arena, n, kept);
+	return 0;
+}
+
+static void scores_set(struct ts_map *m, const char *key, const double *value, int64_t epoch, struct arena *a)
+{
+	struct ts_map s;
+	ts_map_init(&s, a);
+	ts_set_int(&s, "epoch", epoch);
+	for (int part = 0; part < NN_PARTS; part++)
+		if (!isnan(value[part]))
+			ts_set_float(&s, nn_part_names[part], value[part]);
+	ts_set(m, key, ts_value_map(&s));
+}
+
+static int header_make(const struct learn_run *r, struct ts_header *h, struct arena *a, struct err *e)
+{
+	struct ts_map progress, metrics, data;
+	struct ts_value options;
+	int rc = options_get(r, &options, e);
+	if (rc)
+		return rc;
+	*h = r->header;
+	ts_map_init(&h->extra, a);
+	ts_map_init(&metrics, a);
+	ts_map_init(&data, a);
+	ts_map_init(&progress, a);
+	ts_set_str(&metrics, "metric", learn_metric_name(r->metric));
+	if (r->p.best_epoch)
+		scores_set(&metrics, "best", r->p.best, r->p.best_epoch, a);
+	scores_set(&metrics, "last", r->p.last, r->p.epoch, a);
+	ts_set(&h->extra, "metrics", ts_value_map(&metrics));
+	ts_set_str(&data, "digest", r->data.gathered.follow.source);
+	for (int part = 0; part < NN_PARTS; part++)
+		ts_set_int(&data, nn_part_names[part], r->data.n_item[part]);
+	ts_set(&h->extra, "data", ts_value_map(&data));
+	for (int i = 0; i < N_COUNT; i++)
+		ts_set_int(&progress, counts[i].name, *(const int64_t *)((const char *)&r->p + counts[i].offset));
+	ts_set_float(&progress, "loss_sum", r->p.loss_sum);
+	ts_set(&progress, "options", options);
+	ts_set(&h->extra, "progress", ts_value_map(&progress));
+	return 0;
+}
+
+int learn_save(struct learn_run *r, bool complete, struct err *e)
+{
+	struct arena *a = arena_new(0);
+	struct ts_header h;
+	struct cli_out out;
+	int rc = header_make(r, &h, a, e);
+	struct nn_saving s = {.model = r->model,
+			      .best = (const real *const *)r->best,
+			      .optim = r->optim,
+			      .header = &h,
+			      .complete = complete,
+			      .source = r->data.gathered.follow.source};
+	if (!rc)
+		rc = cli_out_open(&r->conf->cli, true, &out, e);
+	if (!rc) {
+		rc = nn_checkpoint_write(&s, out.fd, e);
+		int rc_close = cli_out_close(&out, !rc, e);
+		rc = rc ? rc : rc_close;
+	}
+	arena_free(a);
+	return rc;
+}
+
+struct nn_optim *learn_optim_new(void *run, struct nn_params *ps)
+{
+	const struct learn_run *r = run;
+	struct nn_optim_config c = {
+	    .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .weight_decay = r->conf->weight_decay, .clip = r->conf->clip};
+	return nn_optim_new(ps, &c);
+}
+
+/* ---- going on ------------------------------------------------------------- */
+
+static int scores_get(const struct ts_map *metrics, const char *key, double *value)
+{
+	const struct ts_value *v = ts_get(metrics, key);
+	for (int part = 0; part < NN_PARTS; part++)
+		value[part] = NAN;
+	if (!v || v->kind != TS_MAP)
+		return 0;
+	for (int part = 0; part < NN_PARTS; part++)
+		ts_need_float(&v->u.map, nn_part_names[part], &value[part], NULL);
+	return 0;
+}
+
+static bool same_strings(const struct ts_value *a, const struct ts_value *b)
+{
+	if (!a || a->kind != TS_LIST || a->u.list.n != b->u.list.n)
+		return false;
+	for (int64_t i = 0; i < a->u.list.n; i++)
+		if (a->u.list.items[i].kind != TS_STR || strcmp(a->u.list.items[i].u.str.s, b->u.list.items[i].u.str.s))
+			return false;
+	return true;
+}
+
+static int progress_get(struct learn_run *r, const struct ts_header *h, struct err *e)
+{
+	const struct ts_value *progress = ts_get(&h->extra, "progress"), *metrics = ts_get(&h->extra, "metrics"),
+			      *data = ts_get(&h->extra, "data");
+	struct ts_value options;
+	const char *digest = "";
+	if (!progress || progress->kind != TS_MAP || !metrics || metrics->kind != TS_MAP || !data ||
+	    data->kind != TS_MAP)
+		return err_set(e, ERR_USAGE, "the model in %s holds no training to go on with", r->conf->cli.output);
+	int rc = ts_need_str(&data->u.map, "digest", &digest, e);
+	if (!rc && strcmp(digest, r->data.gathered.follow.source))
+		return err_set(e, ERR_USAGE, "--resume: these are not the data that %s was trained on",
+			       r->conf->cli.output);
+	if (!rc)
+		rc = options_get(r, &options, e);
+	if (!rc && !same_strings(ts_get(&progress->u.map, "options"), &options))
+		return err_set(e, ERR_USAGE, "--resume: the options are not those of the run in %s",
+			       r->conf->cli.output);
+	for (int i = 0; i < N_COUNT && !rc; i++)
+		rc = ts_need_int(&progress->u.map, counts[i].name,
+				 (int64_t *)(void *)((char *)&r->p + counts[i].offset), e);
+	if (!rc)
+		rc = ts_need_float(&progress->u.map, "loss_sum", &r->p.loss_sum, e);
+	scores_get(&metrics->u.map, "best", r->p.best);
+	scores_get(&metrics->u.map, "last", r->p.last);
+	return rc;
+}
+
+int learn_resume(struct learn_run *r, struct err *e)
+{
+	struct nn_checkpoint *c;
+	struct nn_resume resume = {.optim_new = learn_optim_new, .ctx = r};
+	int rc = nn_checkpoint_open(&c, r->conf->cli.output, e);
+	if (rc)
+		return rc;
+	rc = progress_get(r, nn_checkpoint_header(c), e);
+	if (!rc)
+		rc = nn_checkpoint_model(c, NULL, nn_checkpoint_parts(c), &r->kernels, &resume, &r->model, e);
+	r->optim = resume.optim;
+	r->best = resume.best;
+	if (!rc)
+		nn_optim_set_steps(r->optim, r->p.step - r->p.phase_start);
+	nn_checkpoint_close(c);
+	return rc;
+}

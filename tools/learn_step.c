@@ -1,0 +1,206 @@
+/* learn_step.c - one step of each task: its batch, its loss, the optimiser. */
+#include "learn_run.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+bool learn_in_structure(const struct learn_run *r)
+{
+	return r->conf->task == LEARN_STRUCTURE || r->p.phase == 1;
+}
+
+int64_t learn_batch_count(int64_t n, int64_t batch)
+{
+	int64_t count = (n + batch - 1) / batch;
+	return count > 1 && n % batch == 1 ? count - 1 : count;
+}
+
+int64_t learn_batch_end(int64_t n, int64_t batch, int64_t i)
+{
+	return i + 1 == learn_batch_count(n, batch) ? n : (i + 1) * batch;
+}
+
+static int batch_make(struct learn_run *r, const int64_t *idx, int64_t n, uint64_t step, struct nn_batch *b,
+		      struct err *e)
+{
+	struct nn_picture_choice choice = {.seed = (uint64_t)r->conf->cli.seed, .step = step, .fixed = -1};
+	struct ts_map *map = arena_alloc(r->arena, (size_t)(n + 1) * sizeof *map);
+	const struct ts_map **rec = arena_alloc(r->arena, (size_t)(n + 1) * sizeof *rec);
+	int rc = 0;
+	for (int64_t i = 0; i < n && !rc; i++) {
+		rc = nn_data_get(r->data.records, idx[i], r->arena, &map[i], e);
+		rec[i] = &map[i];
+	}
+	return rc ? rc : nn_batch_collate(&r->reading, rec, n, &choice, r->arena, b, e);
+}
+
+/* ---- structure: seeds, the members of their hyperedges, codes ------------- */
+
+int learn_codes_fill(struct learn_run *r, struct err *e)
+{
+	int64_t d = r->model->cfg.code_width, n = r->data.n, n_held = 0;
+	size_t nbytes = (size_t)n * (size_t)d * sizeof(real);
+	bool by_batch = !r->data.hyper_start;
+	unsigned want = 7u << NN_EMB_C | (by_batch ? 1u << NN_EMB_UNIFIED : 0);
+	if (nbytes * NN_N_VIEW > (size_t)r->conf->mem)
+		return err_set(e, ERR_LIMIT, "the codes of %" PRId64 " molecules take %zu MB: more --mem", n,
+			       nbytes * NN_N_VIEW >> 20);
+	r->codes = malloc(nbytes * NN_N_VIEW + 1);
+	r->codes_has = malloc((size_t)(n * NN_N_VIEW) + 1);
+	r->unified = malloc(by_batch ? nbytes + 1 : 1);
+	struct ts_map map[NN_BLOCK_MOL];
+	const struct ts_map *rec[NN_BLOCK_MOL];
+	struct arena *a = arena_new(0);
+	int rc = 0;
+	if (!r->codes || !r->codes_has || !r->unified)
+		abort();
+	for (int64_t from = 0; from < n && !rc; from += n_held) {
+		struct nn_embeddings out;
+		arena_reset(a);
+		for (n_held = 0; n_held < NN_BLOCK_MOL - 1 && from + n_held < n && !rc; n_held++) {
+			rc = nn_data_get(r->data.records, from + n_held, a, &map[n_held], e);
+			rec[n_held] = &map[n_held];
+		}
+		n_held = rc ? 0 : nn_infer_take(rec, n_held);
+		if (!rc)
+			rc = nn_infer_embeddings(&r->infer, rec, n_held, want, &out, e);
+		if (!rc && io_stop_signal())
+			rc = err_set(e, ERR_STOPPED, "stopped by signal %d", io_stop_signal());
+		if (rc)
+			break;
+		memcpy(r->codes_has + from * NN_N_VIEW, out.has, (size_t)(n_held * NN_N_VIEW));
+		for (int64_t i = 0; i < n_held; i++)
+			for (int v = 0; v < NN_N_VIEW; v++)
+				if (out.value[NN_EMB_C + v])
+					memcpy(r->codes + ((from + i) * NN_N_VIEW + v) * d,
+					       out.value[NN_EMB_C + v] + i * d, (size_t)d * sizeof(real));
+		if (by_batch)
+			memcpy(r->unified + from * d, out.value[NN_EMB_UNIFIED], (size_t)(n_held * d) * sizeof(real));
+	}
+	arena_free(a);
+	return rc;
+}
+
+/* Seeds first, then the members that are no seeds, in the order of their first mention. */
+static struct nn_hyper hyper_of_stream(struct learn_run *r, const int64_t *idx, int64_t n, int64_t **all,
+				       int64_t *n_all)
+{
+	const struct learn_data *d = &r->data;
+	int64_t n_entry = 0, at = 0;
+	for (int64_t i = 0; i < n; i++)
+		n_entry += d->hyper_start[idx[i] + 1] - d->hyper_start[idx[i]];
+	int64_t *start = arena_alloc(r->arena, (size_t)(n + 1) * sizeof *start);
+	int64_t *node = arena_alloc(r->arena, (size_t)(n_entry + 1) * sizeof *node);
+	real *value = arena_alloc(r->arena, (size_t)(n_entry + 1) * sizeof *value);
+	int64_t *place = arena_alloc(r->arena, (size_t)d->n * sizeof *place);
+	*all = arena_alloc(r->arena, (size_t)(n + n_entry) * sizeof **all);
+	memset(place, 0xff, (size_t)d->n * sizeof *place);
+	for (*n_all = 0; *n_all < n; ++*n_all) {
+		(*all)[*n_all] = idx[*n_all];
+		place[idx[*n_all]] = *n_all;
+	}
+	for (int64_t i = 0; i < n; i++) {
+		start[i] = at;
+		for (int64_t j = d->hyper_start[idx[i]]; j < d->hyper_start[idx[i] + 1]; j++) {
+			int64_t member = d->hyper_node[j];
+			if (place[member] < 0) {
+				place[member] = *n_all;
+				(*all)[(*n_all)++] = member;
+			}
+			value[at] = (real)d->hyper_weight[j];
+			node[at++] = place[member];
+		}
+	}
+	start[n] = at;
+	return (struct nn_hyper){
+	    .n_node = *n_all, .n_edge = n, .n_entry = at, .start = start, .node = node, .value = value};
+}
+
+static struct nn_hyper hyper_of_batch(struct learn_run *r, const int64_t *idx, int64_t n, int64_t **all, int64_t *n_all)
+{
+	const struct nn_config *c = &r->model->cfg;
+	int64_t d = c->code_width;
+	real *x = arena_alloc(r->arena, (size_t)(n * d) * sizeof *x);
+	*all = arena_alloc(r->arena, (size_t)n * sizeof **all);
+	memcpy(*all, idx, (size_t)n * sizeof **all);
+	*n_all = n;
+	for (int64_t i = 0; i < n; i++)
+		memcpy(x + i * d, r->unified + idx[i] * d, (size_t)d * sizeof *x);
+	return nn_hyper_knn(x, n, d, c->hyper_k, c->hyper_soft, 1, r->arena);
+}
+
+static int structure_loss(struct learn_run *r, const int64_t *idx, int64_t n, struct nn_var **loss,
+			  struct nn_losses *terms, struct err *e)
+{
+	int64_t d = r->model->cfg.code_width, *all, n_all;
+	struct nn_hyper h = (r->data.hyper_start ? hyper_of_stream : hyper_of_batch)(r, idx, n, &all, &n_all);
+	real *codes = arena_alloc(r->arena, (size_t)(n_all * NN_N_VIEW * d) * sizeof *codes);
+	uint8_t *has = arena_alloc(r->arena, (size_t)(n_all * NN_N_VIEW));
+	for (int64_t i = 0; i < n_all; i++) {
+		memcpy(codes + i * NN_N_VIEW * d, r->codes + all[i] * NN_N_VIEW * d,
+		       (size_t)(NN_N_VIEW * d) * sizeof *codes);
+		memcpy(has + i * NN_N_VIEW, r->codes_has + all[i] * NN_N_VIEW, NN_N_VIEW);
+	}
+	return nn_model_structure(r->model, r->tape, codes, has, n_all, &h, n, loss, terms, e);
+}
+
+/* ---- steps ---------------------------------------------------------------- */
+
+int learn_loss(struct learn_run *r, const int64_t *idx, int64_t n, uint64_t step, struct nn_var **loss,
+	       struct nn_losses *terms, struct err *e)
+{
+	struct nn_batch b;
+	struct nn_draws draws;
+	struct nn_var *logits;
+	arena_reset(r->arena);
+	if (learn_in_structure(r))
+		return structure_loss(r, idx, n, loss, terms, e);
+	int rc = batch_make(r, idx, n, step, &b, e);
+	if (rc)
+		return rc;
+	if (r->conf->task == LEARN_PRETRAIN) {
+		nn_model_draw(r->model, &b, (uint64_t)r->conf->cli.seed, step, r->arena, &draws);
+		return nn_model_pretrain(r->model, r->tape, &b, &draws, loss, terms, e);
+	}
+	rc = nn_model_logits(r->model, r->tape, &b, &logits, e);
+	if (rc)
+		return rc;
+	*loss = nn_model_task_loss(r->model, r->tape, logits, b.y, r->class_weight);
+	*terms = (struct nn_losses){NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN};
+	terms->total = terms->task = nn_scalar(r->tape, *loss);
+	return 0;
+}
+
+/* "step 17: ...; molecules 4, 9, 23 ...": a failure in the middle of training says where. */
+static int numeric_failure(const struct learn_run *r, const int64_t *idx, int64_t n, struct err *e)
+{
+	char why[200], ids[160] = "";
+	size_t at = 0;
+	int64_t i = 0;
+	snprintf(why, sizeof why, "%.150s", e->msg);
+	for (; i < n && at + 24 < sizeof ids; i++)
+		at += (size_t)snprintf(ids + at, sizeof ids - at, "%s%" PRId64, i ? ", " : "", r->data.row[idx[i]]);
+	*e = (struct err){0};
+	return err_set(e, ERR_NUMERIC, "step %" PRId64 ": %s; rows of this batch: %s%s", r->p.step + 1, why, ids,
+		       i < n ? ", ..." : "");
+}
+
+int learn_step(struct learn_run *r, const int64_t *idx, int64_t n, double lr, struct nn_losses *terms, double *norm,
+	       struct err *e)
+{
+	struct nn_var *loss;
+	nn_tape_begin(r->tape, true, (uint64_t)r->conf->cli.seed, (uint64_t)r->p.step);
+	nn_params_zero_grad(r->model->ps);
+	int rc = learn_loss(r, idx, n, (uint64_t)r->p.step, &loss, terms, e);
+	if (rc)
+		return rc;
+	rc = nn_backward(r->tape, loss, e);
+	if (!rc)
+		rc = nn_optim_step(r->optim, lr, norm, e);
+	if (rc)
+		return rc == ERR_NUMERIC ? numeric_failure(r, idx, n, e) : rc;
+	nn_model_after_step(r->model, r->tape);
+	return 0;
+}
