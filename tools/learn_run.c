@@ -84,7 +84,6 @@ static int model_begin(struct learn_run *r, struct err *e)
 	if (conf->model) {
 		if ((rc = nn_checkpoint_open(&base, conf->model, e)))
 			return rc;
-		ts_header_add_history(&r->header, nn_checkpoint_header(base), conf->cli.arena);
 		if (!nn_checkpoint_is_complete(base))
 			cli_warn(&conf->cli, "%s is of a run that was stopped", conf->model);
 	}
@@ -335,6 +334,19 @@ static int train(struct learn_run *r, struct err *e)
 
 /* ---- the run -------------------------------------------------------------- */
 
+static int history_add(struct learn_run *r, struct err *e)
+{
+	struct nn_checkpoint *base;
+	int rc = r->conf->model ? nn_checkpoint_open(&base, r->conf->model, e) : 0;
+	if (rc || !r->conf->model)
+		return rc;
+	ts_header_add_history(&r->header, nn_checkpoint_header(base), r->conf->cli.arena);
+	/* What the history points to lies in the checkpoint: the header keeps copies of its own. */
+	r->header.provenance = ts_value_copy(r->conf->cli.arena, &r->header.provenance);
+	nn_checkpoint_close(base);
+	return 0;
+}
+
 static int run_begin(struct learn_run *r, struct err *e)
 {
 	const struct learn_conf *c = r->conf;
@@ -350,16 +362,10 @@ static int run_begin(struct learn_run *r, struct err *e)
 	if (rc)
 		return rc;
 	r->header = r->data.gathered.header;
-	bool going_on = c->resume && !access(c->cli.output, F_OK);
-	rc = going_on ? learn_resume(r, e) : 0;
-	if (!rc && (!going_on || c->model)) {
-		struct nn_model *restored = r->model;
-		rc = model_begin(r, e);
-		if (restored) {
-			nn_model_free(r->model);
-			r->model = restored;
-		}
-	}
+	bool goes_on = c->resume && !access(c->cli.output, F_OK);
+	rc = goes_on ? learn_resume(r, e) : model_begin(r, e);
+	if (!rc)
+		rc = history_add(r, e);
 	if (!rc)
 		rc = cli_node(c, true, &node, e);
 	if (!rc) {
