@@ -352,7 +352,7 @@ static void tetrahedral_angle(const struct mol_ideal *id, int i, int j, int k, d
 	double slack = 0;
 	if (n_small > 1) {
 		angle = smallest == 3 ? 118 : 113;
-		slack = 10;
+		slack = smallest == 3 ? 4 : 8;
 	} else if (n_small == 1) {
 		angle = smallest == 3 ? 118 : smallest == 4 ? 114.5 : 111;
 	}
