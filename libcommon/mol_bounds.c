@@ -58,6 +58,8 @@ static void set_13(const struct mol_ideal *id, struct mol_bounds *b, int i, int 
 	double lo, hi;
 	mol_ideal_angle_rad(id, i, j, k, &lo, &hi);
 	double slack = id->m->atom[j].z > 10 || id->m->atom[i].z > 20 || id->m->atom[k].z > 20 ? 0.06 : 0.03;
+	if (lo >= 170 * DEG)
+		slack = 0.002; /* a little off straight is a large angle */
 	double d_lo = third_side(a, c, lo) - slack, d_hi = third_side(a, c, hi) + slack;
 	if (hi >= 180 * DEG && d_hi > a + c)
 		d_hi = a + c;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 static const double APART_ANG = 3;
+enum { N_SPARE = 3 }; /* conformers made beyond those asked for, in the place of bad ones */
 
 /* Molecule that holds fragment `which` of m alone; to_whole [its n_atom] are the atoms' indices in m. */
 static struct mol *cut_fragment(const struct mol *m, int which, struct arena *a, int32_t **to_whole)
@@ -125,21 +126,99 @@ static int refuse(struct mol_reject *why, const char *code, const char *text, st
 	return err_set(e, ERR_CHEM, "%s", text);
 }
 
-/* True if the heavy atoms of conformer c of the set lie nearer than rmsd_ang to those of an earlier one. */
-static bool is_twin(const struct mol *m, const struct mol_conf_set *set, int c, double rmsd_ang, double *p, double *q)
+int mol_conf_ff_new(const struct mol *m, int which, struct arena *a, struct mol_ff **out, struct mol_reject *why,
+		    struct err *e)
 {
-	size_t one = 3 * (size_t)m->n_atom;
-	for (int o = 0; o < c; o++) {
-		int n = 0;
-		for (int i = 0; i < m->n_atom; i++)
-			if (m->atom[i].z != 1) {
-				memcpy(p + 3 * n, set->pos + one * (size_t)c + 3 * i, 3 * sizeof *p);
-				memcpy(q + 3 * n++, set->pos + one * (size_t)o + 3 * i, 3 * sizeof *q);
-			}
-		if (mol_rmsd_ang(n, p, q) < rmsd_ang)
-			return true;
+	struct err first = {0};
+	int kind = which == MOL_CONF_FF_AUTO ? MOL_FF_MMFF94 : which;
+	int rc = mol_ff_new(m, (enum mol_ff_kind)kind, a, out, why, &first);
+	if (rc == ERR_CHEM && which == MOL_CONF_FF_AUTO)
+		return mol_ff_new(m, MOL_FF_UFF, a, out, why, e);
+	return rc < 0 ? err_set(e, rc, "%s", first.msg) : rc;
+}
+
+void mol_conf_set_energies(struct mol_conf_set *s, const struct mol_ff *ff, bool terms, struct arena *a)
+{
+	double part[MOL_FF_N_TERM];
+	s->ff = mol_ff_names[mol_ff_kind_of(ff)];
+	s->energy = arena_alloc(a, (size_t)s->n * sizeof *s->energy);
+	s->terms = terms ? arena_alloc(a, (size_t)s->n * sizeof part) : NULL;
+	for (int c = 0; c < s->n; c++) {
+		s->energy[c] = mol_ff_energy_kcal(ff, s->pos + 3 * (size_t)s->n_atom * (size_t)c, NULL, part);
+		if (terms)
+			memcpy(s->terms + c * MOL_FF_N_TERM, part, sizeof part);
 	}
-	return false;
+}
+
+/* What the making of one molecule's conformers shares. */
+struct maker {
+	const struct mol *m;
+	const struct mol_conf_opts *o;
+	uint64_t key;
+	struct part *part;
+	struct mol_ff *ff; /* NULL: none */
+	struct mol_lbfgs *lbfgs;
+};
+
+/* Conformer number c into pos: NULL, or why not. */
+static const char *make_one(struct maker *k, int c, double *pos)
+{
+	double edge = 0;
+	for (int f = 0; f < k->m->n_fragment; f++) {
+		const char *bad =
+		    mol_embedder_run(k->part[f].embedder, k->o->seed, k->key + (uint64_t)f, c, k->part[f].pos);
+		if (bad)
+			return bad;
+		lay_part(&k->part[f], pos, &edge);
+	}
+	if (!k->ff)
+		return NULL;
+	static const struct mol_lbfgs_opts DESCENT = {.max_iter = 1000, .g_tol = 0.02, .f_tol = 1e-6, .max_step = 0.3};
+	struct mol_lbfgs_result r;
+	struct mol_reject why;
+	mol_ff_minimise(k->ff, pos, k->lbfgs, &DESCENT, &r);
+	return mol_gate_check(k->m, pos, MOL_GATE_ALL, &why) ? NULL : why.code;
+}
+
+/* Sorts by energy (if there are any; equal ones keep their order) and drops those too near to a better one. */
+static void keep_best(const struct mol *m, struct mol_conf_set *s, double rmsd_ang, struct arena *a)
+{
+	size_t one = 3 * (size_t)s->n_atom;
+	int n_kept = 0, *order = arena_alloc(a, (size_t)s->n * sizeof *order);
+	for (int c = 0; c < s->n; c++) {
+		int at = c;
+		for (; at > 0 && s->energy && s->energy[order[at - 1]] > s->energy[c]; at--)
+			order[at] = order[at - 1];
+		order[at] = c;
+	}
+	double *heavy = arena_alloc(a, (size_t)s->n * one * sizeof *heavy);
+	double *pos = arena_alloc(a, (size_t)s->n * one * sizeof *pos),
+	       *energy = arena_alloc(a, (size_t)s->n * sizeof *energy);
+	double *terms = arena_alloc(a, (size_t)s->n * MOL_FF_N_TERM * sizeof *terms);
+	for (int c = 0; c < s->n; c++) {
+		const double *from = s->pos + one * (size_t)order[c];
+		double *mine = heavy + one * (size_t)n_kept;
+		int n = 0;
+		bool twin = false;
+		for (int i = 0; i < m->n_atom; i++)
+			if (m->atom[i].z != 1)
+				memcpy(mine + 3 * n++, from + 3 * i, 3 * sizeof *mine);
+		for (int k = 0; k < n_kept && rmsd_ang > 0 && !twin; k++)
+			twin = mol_rmsd_ang(n, mine, heavy + one * (size_t)k) < rmsd_ang;
+		if (twin)
+			continue;
+		memcpy(pos + one * (size_t)n_kept, from, one * sizeof *pos);
+		if (s->energy)
+			energy[n_kept] = s->energy[order[c]];
+		if (s->terms)
+			memcpy(terms + n_kept * MOL_FF_N_TERM, s->terms + order[c] * MOL_FF_N_TERM,
+			       MOL_FF_N_TERM * sizeof *terms);
+		n_kept++;
+	}
+	s->n = n_kept;
+	s->pos = pos;
+	s->energy = s->energy ? energy : NULL;
+	s->terms = s->terms ? terms : NULL;
 }
 
 int mol_conf_generate(const struct mol *m, const struct mol_conf_opts *o, struct arena *a, struct mol_conf_set **out,
@@ -153,37 +232,36 @@ int mol_conf_generate(const struct mol *m, const struct mol_conf_opts *o, struct
 		if (m->atom[i].degree > 8)
 			return refuse(why, "embed-failed", "no geometry is known for an atom of more than 8 neighbours",
 				      e);
-	struct part *part = arena_calloc(a, (size_t)m->n_fragment + 1, sizeof *part);
-	for (int k = 0; k < m->n_fragment; k++) {
-		part[k].m = cut_fragment(m, k, a, &part[k].to_whole);
-		part[k].embedder = mol_embedder_new(part[k].m, a);
-		part[k].pos = arena_alloc(a, 3 * (size_t)part[k].m->n_atom * sizeof(double));
+	struct maker k = {.m = m, .o = o, .key = m->smiles ? rng_hash(m->smiles, strlen(m->smiles)) : 0};
+	int rc = o->ff == MOL_CONF_FF_NONE ? 0 : mol_conf_ff_new(m, o->ff, a, &k.ff, why, e);
+	if (rc < 0)
+		return rc;
+	if (k.ff)
+		k.lbfgs = mol_lbfgs_new(a, 3 * m->n_atom);
+	k.part = arena_calloc(a, (size_t)m->n_fragment + 1, sizeof *k.part);
+	for (int f = 0; f < m->n_fragment; f++) {
+		k.part[f].m = cut_fragment(m, f, a, &k.part[f].to_whole);
+		k.part[f].embedder = mol_embedder_new(k.part[f].m, a);
+		k.part[f].pos = arena_alloc(a, 3 * (size_t)k.part[f].m->n_atom * sizeof(double));
 	}
 	struct mol_conf_set *set = arena_calloc(a, 1, sizeof *set);
 	size_t one = 3 * (size_t)m->n_atom;
 	set->n_atom = m->n_atom;
 	set->pos = arena_alloc(a, (size_t)o->n_conf * one * sizeof(double));
-	double *p = arena_alloc(a, one * sizeof *p), *q = arena_alloc(a, one * sizeof *q);
-	uint64_t key = m->smiles ? rng_hash(m->smiles, strlen(m->smiles)) : 0;
 	const char *reason = NULL;
-	for (int c = 0; c < o->n_conf; c++) {
-		double *pos = set->pos + one * (size_t)set->n, edge = 0;
-		const char *bad = NULL;
-		for (int k = 0; k < m->n_fragment && !bad; k++) {
-			bad = mol_embedder_run(part[k].embedder, o->seed, key + (uint64_t)k, c, part[k].pos);
-			if (!bad)
-				lay_part(&part[k], pos, &edge);
-		}
-		if (bad) {
-			reason = bad;
-			if (!set->n)
-				break; /* what never worked will not work next time */
-		} else if (!(o->rmsd_ang > 0 && is_twin(m, set, set->n, o->rmsd_ang, p, q))) {
-			set->n++;
-		}
+	/* a shape that the force field spoils gets another chance; what never worked will not work next time */
+	for (int c = 0; c < o->n_conf + N_SPARE && set->n < o->n_conf && (set->n || c < N_SPARE); c++) {
+		const char *bad = make_one(&k, c, set->pos + one * (size_t)set->n);
+		reason = bad ? bad : reason;
+		set->n += !bad;
+		if (bad && !k.ff && !set->n)
+			break;
 	}
 	if (!set->n)
 		return refuse(why, reason, explain(reason), e);
+	if (k.ff)
+		mol_conf_set_energies(set, k.ff, o->terms, a);
+	keep_best(m, set, o->rmsd_ang, a);
 	*out = set;
 	return 0;
 }

@@ -6,6 +6,7 @@
 #define MOLRILL_MOL_CONF_H
 
 #include "mol.h"
+#include "mol_ff.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -26,15 +27,27 @@ bool mol_gate_check(const struct mol *m, const double *pos, unsigned flags, stru
 
 /* ---- conformers (mol_conf.c) -------------------------------------------- */
 
+/* A force field by name, none, or MMFF94 with UFF for the molecules that it cannot type. */
+enum mol_conf_ff { MOL_CONF_FF_AUTO = -2, MOL_CONF_FF_NONE = -1, MOL_CONF_FF_FIRST = MOL_FF_MMFF94 };
 struct mol_conf_opts {
 	int n_conf;      /* conformers wanted */
-	double rmsd_ang; /* none kept that is nearer to an earlier one (heavy atoms, best fit); 0: all */
+	double rmsd_ang; /* none kept that is nearer to a better one (heavy atoms, best fit); 0: all */
 	uint64_t seed;
+	int ff;     /* enum mol_ff_kind or mol_conf_ff: MOL_CONF_FF_NONE leaves the shapes of distance geometry */
+	bool terms; /* fill mol_conf_set.terms */
 };
 struct mol_conf_set {
 	int n, n_atom;
-	double *pos; /* [n, n_atom, 3], angstrom */
+	double *pos;    /* [n, n_atom, 3], angstrom; lowest energy first, without energies in order of making */
+	double *energy; /* [n], kcal/mol; NULL without a force field */
+	double *terms;  /* [n, MOL_FF_N_TERM], kcal/mol; NULL unless asked for */
+	const char *ff; /* name of the force field or NULL */
 };
+/* Force field of m by enum mol_ff_kind or MOL_CONF_FF_AUTO. 0; ERR_CHEM with *why "no-parameters". */
+int mol_conf_ff_new(const struct mol *m, int which, struct arena *a, struct mol_ff **out, struct mol_reject *why,
+		    struct err *e);
+/* Fills energy, ff and, if asked for, terms of the set as it is. */
+void mol_conf_set_energies(struct mol_conf_set *s, const struct mol_ff *ff, bool terms, struct arena *a);
 /*
  * Conformers of m (hydrogens as atoms, any number of fragments; these are laid side by side, 3 angstrom apart at
  * least). The result depends on m, the options and the seed alone. 0; or ERR_CHEM with *why filled when not one

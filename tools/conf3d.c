@@ -8,15 +8,17 @@
 #include <string.h>
 #include <unistd.h>
 
-enum method { METHOD_DG, METHOD_NONE };
-static const char *const METHODS[] = {"dg", "none", NULL};
+enum method { METHOD_DG, METHOD_DG_FF, METHOD_NONE };
+static const char *const METHODS[] = {"dg", "dg+ff", "none", NULL};
+static const char *const FORCE_FIELDS[] = {"mmff94", "mmff94s", "uff", "auto", NULL};
+enum { FF_AUTO = 3 }; /* those before it are enum mol_ff_kind */
 
 struct conf3d {
 	struct molprog base;
 	int64_t n_conf;
 	double rmsd_ang;
-	int method;
-	bool hydrogens, keep_failed, use_input;
+	int method, ff;
+	bool terms, hydrogens, keep_failed, use_input;
 	const char *sdf;
 	struct io_atomic sdf_file;
 	bool sdf_open;
@@ -27,8 +29,12 @@ static const struct opt OPTIONS[] = {
      1000},
     {"rmsd", 0, OPT_FLOAT, "R", "drop conformers nearer than R angstrom to a better one",
      offsetof(struct conf3d, rmsd_ang), OPT_RECORDS, NULL, 0, 100},
-    {"method", 0, OPT_CHOICE, "METHOD", "dg: distance geometry; none: the input's own coordinates",
+    {"method", 0, OPT_CHOICE, "METHOD", "dg: distance geometry; dg+ff: and a force field; none: input's own",
      offsetof(struct conf3d, method), OPT_RECORDS, METHODS, 0, 0},
+    {"ff", 0, OPT_CHOICE, "FF", "force field; auto: mmff94, uff where it has no type", offsetof(struct conf3d, ff),
+     OPT_RECORDS, FORCE_FIELDS, 0, 0},
+    {"terms", 0, OPT_FLAG, NULL, "write the seven terms of the energy", offsetof(struct conf3d, terms), OPT_RECORDS,
+     NULL, 0, 0},
     {"hydrogens", 0, OPT_FLAG, NULL, "write the hydrogens' places too (pos_h, parent_h)",
      offsetof(struct conf3d, hydrogens), OPT_RECORDS, NULL, 0, 0},
     {"keep-failed", 0, OPT_FLAG, NULL, "a molecule without a conformer goes on without pos",
@@ -62,6 +68,12 @@ static void set_fields(const struct conf3d *conf, struct molprog_job *j, const s
 	if (conf->n_conf > 1)
 		ts_set_tensor(j->out, "pos_all", TS_F32, all, 3, (int64_t)s->n, (int64_t)n, (int64_t)3);
 	ts_set_tensor(j->out, "z", TS_I64, z, 1, (int64_t)n);
+	if (s->energy) {
+		ts_set_tensor(j->out, "energy", TS_F64, s->energy, 1, (int64_t)s->n);
+		ts_set_str(j->out, "ff", s->ff);
+	}
+	if (s->terms)
+		ts_set_tensor(j->out, "energy_terms", TS_F64, s->terms, 2, (int64_t)s->n, (int64_t)MOL_FF_N_TERM);
 	if (!conf->hydrogens)
 		return;
 	float *pos_h = arena_alloc(j->arena, (3 * (size_t)n_hydrogen + 1) * sizeof *pos_h);
@@ -95,22 +107,41 @@ static struct mol_conf_input find_input(const struct molprog_job *j)
 	return in;
 }
 
+/* The input's own coordinates: gated unless they are taken as they are, with energies where hydrogens are there. */
+static int take_input(const struct conf3d *conf, struct molprog_job *j, const struct mol *whole,
+		      struct mol_conf_set **s, struct err *e)
+{
+	struct mol_conf_input in = find_input(j);
+	struct mol_ff *ff;
+	if (!mol_conf_from_input(whole, j->m->n_atom, &in, j->arena, s, j->reject))
+		return ERR_CHEM;
+	const struct mol *judged = (*s)->n_atom == whole->n_atom ? whole : j->m;
+	if (conf->method != METHOD_NONE &&
+	    !mol_gate_check(judged, (*s)->pos, MOL_GATE_STEREO | MOL_GATE_CONTACTS, j->reject))
+		return ERR_CHEM;
+	if (conf->method == METHOD_DG)
+		return 0;
+	if (judged != whole)
+		return molprog_refuse(j, "no-coordinates", "an energy needs the hydrogens' coordinates");
+	int rc = mol_conf_ff_new(whole, conf->ff == FF_AUTO ? MOL_CONF_FF_AUTO : conf->ff, j->arena, &ff, j->reject, e);
+	if (rc >= 0)
+		mol_conf_set_energies(*s, ff, conf->terms, j->arena);
+	return rc;
+}
+
 /* Conformers of the job's molecule, or of its file. ERR_CHEM with the reason filled. */
 static int find_conformers(const struct conf3d *conf, struct molprog_job *j, const struct mol *whole,
 			   struct mol_conf_set **s, struct err *e)
 {
-	bool as_is = conf->method == METHOD_NONE;
-	if (as_is || conf->use_input) {
-		struct mol_conf_input in = find_input(j);
-		if (!mol_conf_from_input(whole, j->m->n_atom, &in, j->arena, s, j->reject))
-			return ERR_CHEM;
-		const struct mol *judged = (*s)->n_atom == whole->n_atom ? whole : j->m;
-		return as_is || mol_gate_check(judged, (*s)->pos, MOL_GATE_STEREO | MOL_GATE_CONTACTS, j->reject)
-			   ? 0
-			   : ERR_CHEM;
-	}
-	struct mol_conf_opts o = {
-	    .n_conf = (int)conf->n_conf, .rmsd_ang = conf->rmsd_ang, .seed = (uint64_t)conf->base.cli.seed};
+	if (conf->method == METHOD_NONE || conf->use_input)
+		return take_input(conf, j, whole, s, e);
+	struct mol_conf_opts o = {.n_conf = (int)conf->n_conf,
+				  .rmsd_ang = conf->rmsd_ang,
+				  .seed = (uint64_t)conf->base.cli.seed,
+				  .ff = conf->method == METHOD_DG ? MOL_CONF_FF_NONE
+					: conf->ff == FF_AUTO     ? MOL_CONF_FF_AUTO
+								  : conf->ff,
+				  .terms = conf->terms};
 	return mol_conf_generate(whole, &o, j->arena, s, j->reject, e);
 }
 
@@ -130,13 +161,16 @@ static int work(void *ctx, struct molprog_job *j, struct err *e)
 	set_fields(conf, j, whole, s);
 	for (int c = 0; conf->sdf && c < s->n; c++)
 		mol_sdf_write(j->side, s->n_atom == whole->n_atom ? whole : j->m,
-			      s->pos + 3 * (size_t)s->n_atom * (size_t)c, j->id, j->m->smiles, NULL);
+			      s->pos + 3 * (size_t)s->n_atom * (size_t)c, j->id, j->m->smiles,
+			      s->energy ? s->energy + c : NULL);
 	return 0;
 }
 
 static int begin(void *ctx, struct err *e)
 {
 	struct conf3d *conf = ctx;
+	if (conf->terms && conf->method == METHOD_DG)
+		return err_set(e, ERR_USAGE, "--terms needs a force field, and --method dg has none");
 	if (!conf->sdf)
 		return 0;
 	int rc = io_atomic_open(&conf->sdf_file, conf->sdf, e);
@@ -152,6 +186,12 @@ static int header(void *ctx, struct ts_header *h, struct err *e)
 	if (conf->n_conf > 1)
 		ts_header_add_field(h, "pos_all", a);
 	ts_header_add_field(h, "z", a);
+	if (conf->method != METHOD_DG) {
+		ts_header_add_field(h, "energy", a);
+		ts_header_add_field(h, "ff", a);
+		if (conf->terms)
+			ts_header_add_field(h, "energy_terms", a);
+	}
 	if (conf->hydrogens) {
 		ts_header_add_field(h, "pos_h", a);
 		ts_header_add_field(h, "parent_h", a);
@@ -179,7 +219,7 @@ static int finish(void *ctx, bool success, struct err *e)
 
 int main(int argc, char **argv)
 {
-	struct conf3d conf = {.base = MOLPROG_DEFAULTS, .n_conf = 1};
+	struct conf3d conf = {.base = MOLPROG_DEFAULTS, .n_conf = 1, .method = METHOD_DG_FF, .ff = FF_AUTO};
 	static const struct molprog_program program = {.name = "conf3d",
 						       .own = OPTIONS,
 						       .parcel = 4,
