@@ -208,10 +208,16 @@ static int run_all(struct run *r, struct err *e)
 	return operands_run(r, e);
 }
 
+static void libraries_write(FILE *out)
+{
+	fprintf(out, "Open Babel %s\n", mol_openbabel_version());
+}
+
 int molprog_main(const struct molprog_program *p, void *conf, size_t nbytes, int argc, char **argv)
 {
 	struct run r = {.p = p, .conf = conf, .c = conf, .seg = {.p = p, .conf = conf}};
 	struct err e = {0};
+	cli_write_libraries = libraries_write;
 	int code = cli_begin(conf, nbytes, p->name, "[FILE ...]", p->own, molprog_options, argc, argv);
 	if (code >= 0)
 		return code;

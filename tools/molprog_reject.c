@@ -129,7 +129,7 @@ int refusals_close(struct refusals *r, bool success, struct err *e)
 {
 	if (!r)
 		return e->code;
-	if (r->n_reject + r->n_warned)
+	if (r->n_reject + r->n_warned && !r->c->cli.quiet)
 		sums_say(r);
 	if (r->has_file) {
 		if (success && !text_flush(r, e))
