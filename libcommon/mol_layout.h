@@ -56,8 +56,8 @@ int32_t lay_cage_find(const struct lay *l, const int32_t *atoms, int32_t n, cons
 		      struct vec *pos);
 
 /*
- * mol_layout_relax.c: how bad a drawing of the n atoms is (0: flawless), what is lost by substituents that would have to
- * cross its bonds, and springs that make it better.
+ * mol_layout_relax.c: how bad a drawing of the n atoms is (0: flawless), what is lost by substituents that would have
+ * to cross its bonds, and springs that make it better.
  */
 double lay_enclosure(const struct lay *l, const int32_t *atoms, int32_t n, const struct vec *pos);
 double lay_badness(const struct lay *l, const int32_t *atoms, int32_t n, const struct vec *pos);

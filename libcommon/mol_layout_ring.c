@@ -40,8 +40,8 @@ static void arc_close(struct vec p, struct vec q, const double *chord, int32_t n
 		}
 		return;
 	}
-	if (dist < 1e-6)
-		dist = 1e-6, d = (struct vec){1e-6, 0};
+	if (dist < 1e-9)
+		dist = 1e-9, d = (struct vec){1e-9, 0};
 	double low = 0, high = 2 * PLANE_PI;
 	for (int step = 0; step < 46; step++) {
 		double span = (low + high) / 2, sum = 0, s = plane_polar(span / 2).y / dist;
