@@ -53,7 +53,7 @@ static int side_choose(const struct frame *f, int32_t a)
 			worst = c > worst ? c : worst;
 		}
 		/* Other atoms that stand where the hydrogens would. */
-		for (int32_t b = 0; b < m->n_atom; b++) {
+		for (int32_t b = 0; b < m->n_atom && m->n_atom <= LABEL_MAX_CROWD; b++) {
 			struct vec d = vec_sub(f->at[b], f->at[a]);
 			double along = vec_dot(d, side[s]), reach = 1.6 * f->bond_px;
 			if (b != a && along > 0 && vec_dot(d, d) < reach * reach && along > 0.8 * vec_norm(d))

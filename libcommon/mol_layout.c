@@ -133,8 +133,7 @@ void mol_layout(const struct mol *m, struct arena *scratch, float *pos)
 	struct lay *l = lay_new(m, scratch);
 	int32_t n = 0, n_piece = 0, *root = arena_alloc(scratch, ((size_t)m->n_fragment + 1) * sizeof *root);
 	struct piece *piece = arena_alloc(scratch, ((size_t)m->n_fragment + 1) * sizeof *piece);
-	for (int32_t s = 0; s < l->n_system; s++)
-		lay_system_place(l, s);
+	lay_systems_place(l);
 	roots_find(l, m, root);
 	for (int32_t f = 0; f < m->n_fragment; f++) {
 		struct piece *p = &piece[n_piece];

@@ -25,6 +25,8 @@ struct lay {
 	struct lay_bond *bond;
 	int32_t n_ring, *ring_start, *ring_atom; /* small rings first */
 	int32_t n_system, *system;               /* ring system of each atom, or -1 */
+	int32_t *sys_start, *sys_atom;           /* atoms of system s: sys_atom[sys_start[s] .. sys_start[s + 1]) */
+	int32_t *sys_ring_start, *sys_ring;      /* and its rings, small ones first */
 	int32_t n_cistrans;
 	struct mol_cistrans *cistrans;
 	struct vec *pos;     /* [n_atom] */
@@ -44,16 +46,15 @@ static inline int32_t lay_degree(const struct lay *l, int32_t a)
 	return l->start[a + 1] - l->start[a];
 }
 
-/* mol_layout_ring.c: coordinates of ring system s in a frame of its own, into l->pos. */
-void lay_system_place(struct lay *l, int32_t s);
+/* mol_layout_ring.c: coordinates of each ring system in a frame of its own, into l->pos. */
+void lay_systems_place(struct lay *l);
 
 /*
- * mol_layout_cage.c: the largest known cage or bridged frame among the atoms of `set` (flags [n_atom]): fills `match`
- * with its atoms and `pos` with their places; returns their number, 0 without one.
+ * mol_layout_cage.c: the largest known cage or bridged frame among the atoms of a system: fills `match` with its atoms
+ * and `pos` with their places; returns their number, 0 without one.
  */
 #define LAY_CAGE_MAX 20
-int32_t lay_cage_find(const struct lay *l, const int32_t *atoms, int32_t n, const bool *set, int32_t *match,
-		      struct vec *pos);
+int32_t lay_cage_find(const struct lay *l, const int32_t *atoms, int32_t n, int32_t *match, struct vec *pos);
 
 /*
  * mol_layout_relax.c: how bad a drawing of the n atoms is (0: flawless), what is lost by substituents that would have
@@ -61,7 +62,7 @@ int32_t lay_cage_find(const struct lay *l, const int32_t *atoms, int32_t n, cons
  */
 double lay_enclosure(const struct lay *l, const int32_t *atoms, int32_t n, const struct vec *pos);
 double lay_badness(const struct lay *l, const int32_t *atoms, int32_t n, const struct vec *pos);
-void lay_relax(const struct lay *l, const int32_t *atoms, int32_t n, struct vec *pos);
+void lay_relax(const struct lay *l, int32_t system, struct vec *pos);
 
 /* mol_layout_chain.c: the fragment that holds `root`; fills the tree. Returns the number of its atoms, in order[at ..).
  */

@@ -233,7 +233,7 @@ static const struct cage cages[] = {
 struct search {
 	const struct lay *l;
 	const struct cage *cage;
-	const bool *set;
+	int32_t system;
 	uint32_t adj[LAY_CAGE_MAX]; /* neighbours as bits */
 	int32_t match[LAY_CAGE_MAX], n_step;
 	/* The match whose enclosed atoms have the fewest substituents, and their number. */
@@ -268,7 +268,7 @@ static bool match_extend(struct search *s, const int32_t *sequence, int32_t i)
 			via = s->match[sequence[j]];
 	for (int32_t j = l->start[via]; j < l->start[via + 1]; j++) {
 		int32_t a = l->nbr[j];
-		bool good = s->set[a] && l->bond[l->nbr_bond[j]].ring && ++s->n_step < MAX_STEPS;
+		bool good = l->system[a] == s->system && l->bond[l->nbr_bond[j]].ring && ++s->n_step < MAX_STEPS;
 		for (int32_t k = 0; k < i && good; k++) {
 			good = s->match[sequence[k]] != a;
 			/* Every bond of the cage is one of the molecule and the other way round. */
@@ -312,15 +312,14 @@ static bool cage_match(struct search *s, const int32_t *atoms, int32_t n)
 	return s->least < INT32_MAX;
 }
 
-int32_t lay_cage_find(const struct lay *l, const int32_t *atoms, int32_t n, const bool *set, int32_t *match,
-		      struct vec *pos)
+int32_t lay_cage_find(const struct lay *l, const int32_t *atoms, int32_t n, int32_t *match, struct vec *pos)
 {
 	int32_t n_bond = 0;
 	for (int32_t i = 0; i < n; i++)
 		for (int32_t j = l->start[atoms[i]]; j < l->start[atoms[i] + 1]; j++)
 			n_bond += l->bond[l->nbr_bond[j]].ring && l->nbr[j] > atoms[i];
 	for (size_t c = 0; c < sizeof cages / sizeof *cages; c++) {
-		struct search s = {.l = l, .cage = &cages[c], .set = set, .least = INT32_MAX};
+		struct search s = {.l = l, .cage = &cages[c], .system = l->system[atoms[0]], .least = INT32_MAX};
 		if (cages[c].n_atom > n || cages[c].n_bond > n_bond || !cage_match(&s, atoms, n))
 			continue;
 		for (int32_t i = 0; i < cages[c].n_atom; i++)

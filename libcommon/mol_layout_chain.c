@@ -118,8 +118,8 @@ static void gap_spread(const struct chain *c, int32_t a, int32_t system, int32_t
 		if (n >= 3 && l->system[a] >= 0) {
 			struct vec p = vec_add(l->pos[a], plane_polar(c->angle[i] + gap / 2));
 			double near2 = 1;
-			for (int32_t b = 0; b < l->n_atom; b++) {
-				double d2 = l->system[b] == l->system[a] ? vec_dist2(p, l->pos[b]) : 1;
+			for (int32_t t = l->sys_start[l->system[a]]; t < l->sys_start[l->system[a] + 1]; t++) {
+				double d2 = vec_dist2(p, l->pos[l->sys_atom[t]]);
 				near2 = d2 < near2 ? d2 : near2;
 			}
 			value = near2 * 10 + gap;

@@ -151,6 +151,31 @@ static void systems_fill(struct lay *l)
 	}
 }
 
+/* Members of each system as lists; a ring belongs to the system of its first atom. */
+static void system_lists_fill(struct lay *l)
+{
+	size_t n = (size_t)l->n_system + 2;
+	l->sys_start = arena_calloc(l->arena, n, sizeof *l->sys_start);
+	l->sys_ring_start = arena_calloc(l->arena, n, sizeof *l->sys_ring_start);
+	l->sys_atom = arena_alloc(l->arena, ((size_t)l->n_atom + 1) * sizeof *l->sys_atom);
+	l->sys_ring = arena_alloc(l->arena, ((size_t)l->n_ring + 1) * sizeof *l->sys_ring);
+	/* Counted two places further on, then summed: filling moves each start to its own place. */
+	for (int32_t i = 0; i < l->n_atom; i++)
+		if (l->system[i] >= 0)
+			l->sys_start[l->system[i] + 2]++;
+	for (int32_t k = 0; k < l->n_ring; k++)
+		l->sys_ring_start[l->system[l->ring_atom[l->ring_start[k]]] + 2]++;
+	for (size_t i = 2; i < n; i++) {
+		l->sys_start[i] += l->sys_start[i - 1];
+		l->sys_ring_start[i] += l->sys_ring_start[i - 1];
+	}
+	for (int32_t i = 0; i < l->n_atom; i++)
+		if (l->system[i] >= 0)
+			l->sys_atom[l->sys_start[l->system[i] + 1]++] = i;
+	for (int32_t k = 0; k < l->n_ring; k++)
+		l->sys_ring[l->sys_ring_start[l->system[l->ring_atom[l->ring_start[k]]] + 1]++] = k;
+}
+
 struct lay *lay_new(const struct mol *m, struct arena *arena)
 {
 	int32_t n = m->n_atom;
@@ -171,6 +196,7 @@ struct lay *lay_new(const struct mol *m, struct arena *arena)
 	neighbours_fill(l);
 	rings_fill(l, m, place);
 	systems_fill(l);
+	system_lists_fill(l);
 	l->n_cistrans = m->n_cistrans;
 	l->cistrans = arena_alloc(arena, ((size_t)m->n_cistrans + 1) * sizeof *l->cistrans);
 	for (int32_t i = 0; i < m->n_cistrans; i++) {

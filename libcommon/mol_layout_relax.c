@@ -15,7 +15,10 @@ static bool segments_cross(struct vec a, struct vec b, struct vec c, struct vec 
 static int32_t bonds_gather(const struct lay *l, const int32_t *atoms, int32_t n, const struct lay_bond ***out)
 {
 	int32_t n_bond = 0;
-	*out = arena_alloc(l->arena, ((size_t)l->n_bond + 1) * sizeof **out);
+	size_t cap = 1;
+	for (int32_t i = 0; i < n; i++)
+		cap += (size_t)lay_degree(l, atoms[i]);
+	*out = arena_alloc(l->arena, cap * sizeof **out);
 	for (int32_t i = 0; i < n; i++)
 		for (int32_t j = l->start[atoms[i]]; j < l->start[atoms[i] + 1]; j++)
 			if (l->nbr[j] > atoms[i] && l->bond[l->nbr_bond[j]].ring)
@@ -42,10 +45,11 @@ double lay_badness(const struct lay *l, const int32_t *atoms, int32_t n, const s
 				bad += 8 * (0.7 - sqrt(d2)) + (d2 < 0.1 ? 4 : 0);
 		}
 	/* A corner of a small ring that cannot be seen. */
-	for (int32_t k = 0; k < l->n_ring; k++) {
-		const int32_t *ring = l->ring_atom + l->ring_start[k];
-		int32_t size = l->ring_start[k + 1] - l->ring_start[k];
-		for (int32_t i = 0; i < size && size <= 8 && l->system[ring[0]] == l->system[atoms[0]]; i++) {
+	int32_t system = l->system[atoms[0]];
+	for (int32_t r = l->sys_ring_start[system]; r < l->sys_ring_start[system + 1]; r++) {
+		const int32_t *ring = l->ring_atom + l->ring_start[l->sys_ring[r]];
+		int32_t size = l->ring_start[l->sys_ring[r] + 1] - l->ring_start[l->sys_ring[r]];
+		for (int32_t i = 0; i < size && size <= 8; i++) {
 			struct vec at = pos[ring[i]], u = vec_sub(pos[ring[(i + 1) % size]], at);
 			struct vec v = vec_sub(pos[ring[(i + size - 1) % size]], at);
 			bad += vec_dot(u, v) < -0.97 * sqrt(vec_dot(u, u) * vec_dot(v, v)) ? 0.6 : 0;
@@ -99,34 +103,45 @@ struct spring {
 	double length, weight;
 };
 
+/* Index of an atom among n ascending ones. */
+static int32_t place_of(const int32_t *atoms, int32_t n, int32_t a)
+{
+	int32_t low = 0;
+	for (int32_t high = n; high - low > 1;) {
+		int32_t mid = low + (high - low) / 2;
+		if (atoms[mid] <= a)
+			low = mid;
+		else
+			high = mid;
+	}
+	return low;
+}
+
 /* Bonds of length 1, the widths of small rings, and room between all others. */
-void lay_relax(const struct lay *l, const int32_t *atoms, int32_t n, struct vec *pos)
+void lay_relax(const struct lay *l, int32_t system, struct vec *pos)
 {
 	struct arena *arena = l->arena;
-	int32_t *local = arena_alloc(arena, ((size_t)l->n_atom + 1) * sizeof *local), n_spring = 0;
+	const int32_t *atoms = l->sys_atom + l->sys_start[system];
+	int32_t n = l->sys_start[system + 1] - l->sys_start[system], n_spring = 0;
 	uint8_t *near = arena_calloc(arena, (size_t)n * (size_t)n + 1, 1);
 	struct spring *spring = arena_alloc(arena, ((size_t)n * (size_t)n + 1) * sizeof *spring);
 	struct vec *x = arena_alloc(arena, ((size_t)n + 1) * sizeof *x),
 		   *g = arena_alloc(arena, ((size_t)n + 1) * sizeof *g);
 	const struct lay_bond **bond;
 	int32_t n_bond = bonds_gather(l, atoms, n, &bond);
-	for (int32_t i = 0; i < l->n_atom; i++)
-		local[i] = -1;
-	for (int32_t i = 0; i < n; i++) {
-		local[atoms[i]] = i;
-		/* Coinciding points part: a small push that differs from atom to atom. */
+	/* Coinciding points part: a small push that differs from atom to atom. */
+	for (int32_t i = 0; i < n; i++)
 		x[i] = vec_add(pos[atoms[i]], vec_scale(plane_polar(2.399963 * i), 0.02));
-	}
 	for (int32_t i = 0; i < n_bond; i++) {
-		int32_t a = local[bond[i]->a], b = local[bond[i]->b];
+		int32_t a = place_of(atoms, n, bond[i]->a), b = place_of(atoms, n, bond[i]->b);
 		spring[n_spring++] = (struct spring){a, b, 1, 1};
 		near[a * n + b] = near[b * n + a] = 1;
 	}
-	for (int32_t k = 0; k < l->n_ring; k++) {
-		const int32_t *ring = l->ring_atom + l->ring_start[k];
-		int32_t size = l->ring_start[k + 1] - l->ring_start[k];
-		for (int32_t i = 0; i < size && size > 3 && local[ring[0]] >= 0; i++) {
-			int32_t a = local[ring[i]], b = local[ring[(i + 2) % size]];
+	for (int32_t r = l->sys_ring_start[system]; r < l->sys_ring_start[system + 1]; r++) {
+		const int32_t *ring = l->ring_atom + l->ring_start[l->sys_ring[r]];
+		int32_t size = l->ring_start[l->sys_ring[r] + 1] - l->ring_start[l->sys_ring[r]];
+		for (int32_t i = 0; i < size && size > 3; i++) {
+			int32_t a = place_of(atoms, n, ring[i]), b = place_of(atoms, n, ring[(i + 2) % size]);
 			if (near[a * n + b])
 				continue;
 			double width =

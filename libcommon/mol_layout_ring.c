@@ -8,14 +8,17 @@
 
 #include "mol_layout.h"
 
-#define SMALL_RING 8         /* larger rings are closed after the small ones, which they take as stiff pieces */
-#define MAX_STARTS 8         /* drawings tried of a difficult system, */
+#define SMALL_RING 8    /* larger rings are closed after the small ones, which they take as stiff pieces */
+#define MAX_STARTS 8    /* drawings tried of a difficult system, */
+#define MAX_JUDGED 1500 /* atoms of a system beyond which the first drawing stands */
+#define MAX_SPRINGS 120
 #define MAX_START_WORK 20000 /* fewer of a large one: pairs of atoms in all of them */
 
 /* Working state: each atom belongs to a stiff unit (or none), in whose frame its position stands. */
 struct rings {
 	struct lay *l;
-	int32_t *atoms, n; /* atoms of the system */
+	const int32_t *atoms;
+	int32_t n; /* atoms of the system */
 	int32_t *rings, n_ring;
 	int32_t *unit; /* [n_atom of the molecule] */
 	int32_t n_unit;
@@ -319,10 +322,7 @@ static int32_t system_draw(struct rings *r, int32_t first, bool cages)
 	if (cages) {
 		int32_t match[LAY_CAGE_MAX];
 		struct vec place[LAY_CAGE_MAX];
-		bool *set = arena_calloc(l->arena, (size_t)l->n_atom, sizeof *set);
-		for (int32_t i = 0; i < r->n; i++)
-			set[r->atoms[i]] = true;
-		n = lay_cage_find(l, r->atoms, r->n, set, match, place);
+		n = lay_cage_find(l, r->atoms, r->n, match, place);
 		for (int32_t i = 0; i < n; i++)
 			r->unit[match[i]] = 0, r->pos[match[i]] = place[i];
 		r->n_unit = n > 0;
@@ -348,14 +348,10 @@ static int32_t system_draw(struct rings *r, int32_t first, bool cages)
 }
 
 /* Rings of the system; the one with most neighbours first, six-membered ones before others. */
-static void rings_gather(struct rings *r, int32_t s, bool *bridged)
+static void rings_order(struct rings *r, bool *bridged)
 {
-	struct lay *l = r->l;
+	const struct lay *l = r->l;
 	int32_t best = 0, best_key = -1;
-	r->rings = arena_alloc(l->arena, ((size_t)l->n_ring + 1) * sizeof *r->rings);
-	for (int32_t k = 0; k < l->n_ring; k++)
-		if (l->system[l->ring_atom[l->ring_start[k]]] == s)
-			r->rings[r->n_ring++] = k;
 	for (int32_t i = 0; i < r->n_ring; i++) {
 		int32_t k = r->rings[i], size = l->ring_start[k + 1] - l->ring_start[k], key = size == 6;
 		for (int32_t j = 0; j < r->n_ring && r->n_ring <= 64; j++) {
@@ -373,39 +369,54 @@ static void rings_gather(struct rings *r, int32_t s, bool *bridged)
 	}
 }
 
-void lay_system_place(struct lay *l, int32_t s)
+/* The best of several drawings of system s. best: room for [n_atom]. */
+static void system_place(struct rings *r, int32_t s, struct vec *best)
 {
-	struct rings r = {.l = l};
+	struct lay *l = r->l;
 	bool bridged = false;
-	r.atoms = arena_alloc(l->arena, ((size_t)l->n_atom + 1) * sizeof *r.atoms);
-	for (int32_t i = 0; i < l->n_atom; i++)
-		if (l->system[i] == s)
-			r.atoms[r.n++] = i;
-	r.unit = arena_alloc(l->arena, ((size_t)l->n_atom + 1) * sizeof *r.unit);
-	r.pos = arena_calloc(l->arena, (size_t)l->n_atom + 1, sizeof *r.pos);
-	rings_gather(&r, s, &bridged);
-	int32_t n_cage = system_draw(&r, 0, bridged);
-	/* A cage in perspective may have crossings and short bonds that another drawing avoids, and is read better. */
-	double least = n_cage == r.n ? 0 : lay_badness(l, r.atoms, r.n, r.pos) - (n_cage ? 1 : 0);
-	least += lay_enclosure(l, r.atoms, r.n, r.pos);
-	struct vec *best = arena_alloc(l->arena, ((size_t)l->n_atom + 1) * sizeof *best);
-	memcpy(best, r.pos, ((size_t)l->n_atom + 1) * sizeof *best);
-	int32_t n_start = r.n_ring < MAX_STARTS ? r.n_ring : MAX_STARTS;
-	while (n_start > 1 && n_start * r.n * r.n > MAX_START_WORK)
-		n_start--;
-	for (int32_t i = 0; i < n_start && least > 0.05; i++) {
-		for (int springs = 0; springs < 2; springs++) {
-			if (!springs)
-				system_draw(&r, i, false);
-			else if (r.n <= 120)
-				lay_relax(l, r.atoms, r.n, r.pos);
-			double bad = lay_badness(l, r.atoms, r.n, r.pos) + lay_enclosure(l, r.atoms, r.n, r.pos);
-			if (bad < least - 1e-6) {
-				least = bad;
-				memcpy(best, r.pos, ((size_t)l->n_atom + 1) * sizeof *best);
-			}
+	r->atoms = l->sys_atom + l->sys_start[s], r->n = l->sys_start[s + 1] - l->sys_start[s];
+	r->rings = l->sys_ring + l->sys_ring_start[s], r->n_ring = l->sys_ring_start[s + 1] - l->sys_ring_start[s];
+	rings_order(r, &bridged);
+	int32_t n_cage = system_draw(r, 0, bridged);
+	for (int32_t i = 0; i < r->n; i++)
+		best[r->atoms[i]] = r->pos[r->atoms[i]];
+	if (r->n <= MAX_JUDGED) {
+		/* A cage in perspective may have crossings and short bonds that another drawing avoids, and is read
+		 * better. */
+		double least = n_cage == r->n ? 0 : lay_badness(l, r->atoms, r->n, r->pos) - (n_cage ? 1 : 0);
+		least += lay_enclosure(l, r->atoms, r->n, r->pos);
+		int32_t n_start = r->n_ring < MAX_STARTS ? r->n_ring : MAX_STARTS;
+		while (n_start > 1 && n_start * r->n * r->n > MAX_START_WORK)
+			n_start--;
+		for (int32_t i = 0; i < 2 * n_start && least > 0.05; i++) { /* each, then the same with springs */
+			if (!(i & 1))
+				system_draw(r, i / 2, false);
+			else if (r->n <= MAX_SPRINGS)
+				lay_relax(l, s, r->pos);
+			double bad = lay_badness(l, r->atoms, r->n, r->pos) + lay_enclosure(l, r->atoms, r->n, r->pos);
+			if (bad >= least - 1e-6)
+				continue;
+			least = bad;
+			for (int32_t j = 0; j < r->n; j++)
+				best[r->atoms[j]] = r->pos[r->atoms[j]];
 		}
 	}
-	for (int32_t i = 0; i < r.n; i++)
-		l->pos[r.atoms[i]] = best[r.atoms[i]];
+	for (int32_t i = 0; i < r->n; i++)
+		l->pos[r->atoms[i]] = best[r->atoms[i]];
+}
+
+void lay_systems_place(struct lay *l)
+{
+	struct rings r = {.l = l};
+	size_t n = (size_t)l->n_atom + 1;
+	struct vec *best = arena_alloc(l->arena, n * sizeof *best);
+	r.unit = arena_alloc(l->arena, n * sizeof *r.unit);
+	r.pos = arena_calloc(l->arena, n, sizeof *r.pos);
+	for (int32_t i = 0; i < l->n_atom; i++)
+		r.unit[i] = -1;
+	for (int32_t s = 0; s < l->n_system; s++) {
+		system_place(&r, s, best);
+		for (int32_t i = 0; i < r.n; i++)
+			r.unit[r.atoms[i]] = -1; /* atoms of other systems are of no unit */
+	}
 }

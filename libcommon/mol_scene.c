@@ -248,7 +248,7 @@ static void highlight_draw(struct mol_scene *s, const struct frame *f, const flo
 static bool label_is_crossed(const struct frame *f, int32_t a)
 {
 	double near = f->bond_px * 2 + f->cap_px * 3; /* bonds farther off do not reach it */
-	for (int32_t i = 0; i < f->m->n_bond; i++) {
+	for (int32_t i = 0; i < f->m->n_bond && f->m->n_atom <= LABEL_MAX_CROWD; i++) {
 		const struct mol_bond *b = &f->m->bond[i];
 		struct vec p = f->at[b->a], q = f->at[b->b];
 		if (b->a == a || b->b == a || fabs(p.x - f->at[a].x) > near || fabs(p.y - f->at[a].y) > near)

@@ -6,6 +6,7 @@
 #include "mol_plane.h"
 
 #define LABEL_MAX_RUNS 6
+#define LABEL_MAX_CROWD 500 /* atoms beyond which labels are too small to look for room */
 
 /* A rectangle in pixels, y downwards. */
 struct rect {
