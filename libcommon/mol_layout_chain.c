@@ -164,9 +164,13 @@ static void chain_spread(struct chain *c, int32_t a, int32_t k)
 	/* Away from what stands beside the parent: the zigzag; else away from the fragment's beginning. */
 	int side = side_wanted(l, a, c->child[0]);
 	if (!side) {
+		double x = 0;
 		int32_t g = l->parent[p];
-		struct vec other = g >= 0 ? l->pos[g] : c->centre;
-		double x = vec_cross(ahead, vec_sub(other, l->pos[p]));
+		/* Past what lies straight behind, as at a sulphone, the zigzag goes on. */
+		for (int step = 0; step < 8 && g >= 0 && fabs(x) <= 1e-6; step++, g = l->parent[g])
+			x = vec_cross(ahead, vec_sub(l->pos[g], l->pos[p]));
+		if (fabs(x) <= 1e-6)
+			x = vec_cross(ahead, vec_sub(c->centre, l->pos[p]));
 		side = x > 1e-6 ? -1 : 1;
 	}
 	ray[0] = vec_turn(ahead, plane_polar(side * PLANE_PI / 3));

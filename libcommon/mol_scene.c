@@ -53,7 +53,7 @@ static void frame_fit(struct frame *f, const struct vec *p, int32_t size_px)
 	for (int round = 0; round < 3; round++) {
 		double room_x = size_px - 2 * edge - over[0] - over[2], room_y = size_px - 2 * edge - over[1] - over[3];
 		double sx = room_x / (high.x - low.x + 1e-9), sy = room_y / (high.y - low.y + 1e-9);
-		double scale = clamp(sx < sy ? sx : sy, 0.5, size_px / 5.0);
+		double scale = clamp(sx < sy ? sx : sy, 1e-6, size_px / 5.0);
 		f->bond_px = scale;
 		f->cap_px = clamp(scale * 0.42, clamp(scale * 0.7, 3, 6.2), size_px * 0.07 + 1);
 		f->pen_px = clamp(scale * 0.06, 0.8, 2.4);

@@ -151,9 +151,15 @@ static void test_frames(void)
 		tap_ok(fills, "%s fills the frame at every size", smiles[i]);
 		tap_ok(inside, "%s stays inside", smiles[i]);
 	}
-	const struct mol *m = parse("C");
+	static char chain[2001];
+	memset(chain, 'C', 2000);
+	const struct mol *m = parse(chain);
 	struct mol_scene scene;
 	struct ink k = {0};
+	if (m)
+		k = ink_of(picture(m, (struct mol_scene_opts){.size_px = SIZE}, &scene), SIZE);
+	tap_ok(k.right - k.left > SIZE * 0.84 && !k.on_edge, "a chain of 2000 atoms fills the frame and stays inside");
+	m = parse("C");
 	if (m)
 		k = ink_of(picture(m, (struct mol_scene_opts){.size_px = SIZE}, &scene), SIZE);
 	tap_ok(k.n > 20 && k.right - k.left < SIZE / 3, "methane is a label in the middle");
