@@ -262,6 +262,11 @@ void kernels_cpu_hyper(struct kernels *k);
  * when this OpenBLAS kernel computes nonsense on this machine. */
 int kernels_cpu(struct kernels *k, struct pool *pool, struct err *e);
 void kernels_cpu_free(struct kernels *k); /* takes NULL; the pool stays the caller's */
+/* The reference (ref.c): the same table by plain loops with sums in double, never optimised; what tests compare with.
+ */
+void kernels_ref(struct kernels *k);
+void kernels_ref_graph(struct kernels *k);
+void kernels_ref_norm(struct kernels *k);
 /* "OpenBLAS 0.3.21 Zen" and the like, for provenance: version and core type in use. */
 const char *kernels_blas_name(void);
 /* out_height and out_width from the rest: (side + 2 (kernel / 2) - kernel) / stride + 1. */

@@ -216,17 +216,19 @@ static void note(struct golden *g, const char *what, const char *name, double er
 		*worst = err;
 }
 
-/* NaN agrees with NaN alone. */
+/* NaN agrees with NaN alone; elsewhere it is an infinite error. */
 static double largest_error(const struct ts_tensor *t, const double *y, double *scale)
 {
 	double diff = 0, top = 0;
+	*scale = 1;
 	for (int64_t i = 0; i < ts_tensor_count(t); i++) {
 		double want = entry(t, i);
 		if (isnan(want) && isnan(y[i]))
 			continue;
 		double d = fabs(want - y[i]);
-		if (!(d <= diff))
-			diff = d;
+		if (isnan(d))
+			return INFINITY;
+		diff = d > diff ? d : diff;
 		top = fabs(want) > top ? fabs(want) : top;
 	}
 	*scale = top;
@@ -273,8 +275,7 @@ void golden_output_angles(struct golden *g, const char *name, const real *y, int
 	double worst = 0, tol = sizeof(real) == 4 ? 1e-5 : 1e-9;
 	for (int64_t i = 0; t && i < n; i++) {
 		double d = remainder(entry(t, i) - (double)y[i], 2 * 3.14159265358979323846);
-		if (!(fabs(d) <= worst))
-			worst = fabs(d);
+		worst = isnan(d) ? INFINITY : fmax(worst, fabs(d));
 	}
 	if (!(worst <= tol))
 		golden_fail(g, "angle %s is off by %.3g rad", name, worst);

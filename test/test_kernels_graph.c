@@ -1,0 +1,232 @@
+/* Operations on graphs, norms, pictures and distances against the reference. */
+#include "trial.h"
+
+static void op_gather(const struct kernels *k, struct trial *t, struct size s)
+{
+	const real *x = in(t, s.n * s.d);
+	const int64_t *idx = index_below(t, s.n_target, s.n);
+	k->gather(k, x, idx, out(t, s.n_target * s.d), s.n_target, s.d, false);
+	k->gather(k, x, idx, out(t, s.n_target * s.d), s.n_target, s.d, true);
+	const real *table[3] = {x, in(t, s.n * s.d), in(t, s.n * s.d)};
+	k->embed(k, 3, table, index_below(t, 3 * s.n_target, s.n), out(t, s.n_target * s.d), s.n_target, s.d);
+}
+
+static void op_csr(const struct kernels *k, struct trial *t, struct size s)
+{
+	struct k_csr c = csr(t, s.n_target, 3 * s.n, s.n);
+	const real *x = in(t, s.n * s.d), *w = in(t, c.n_item);
+	k->csr_sum(k, &c, x, NULL, out(t, c.n * s.d), s.d, false);
+	k->csr_sum(k, &c, x, NULL, out(t, c.n * s.d), s.d, true);
+	k->csr_sum(k, &c, x, w, out(t, c.n * s.d), s.d, true);
+}
+
+static void op_csr_max(const struct kernels *k, struct trial *t, struct size s)
+{
+	struct k_csr c = csr(t, s.n_target, s.n, s.n);
+	real *x = in(t, s.n * s.d);
+	int64_t *rows = hold(t, (size_t)s.n * sizeof *rows), *arg = hold(t, (size_t)(c.n * s.d) * sizeof *arg);
+	for (int64_t i = 0; i < s.n; i++)
+		rows[i] = i;
+	c.item = rows; /* each row in one target */
+	for (int64_t i = 0; i < s.n * s.d; i++)
+		x[i] = (real)(int)x[i]; /* many equal values */
+	k->csr_max(k, &c, x, out(t, c.n * s.d), arg, s.d);
+	out_ints(t, arg, c.n * s.d);
+	k->csr_max_back(k, arg, in(t, c.n * s.d), out(t, s.n * s.d), c.n, s.d);
+}
+
+static void op_message(const struct kernels *k, struct trial *t, struct size s)
+{
+	enum { N_KIND = 5, HEADS = 2 };
+	int64_t d = 2 * s.d;
+	struct k_csr c = csr(t, s.n_target, 2 * s.n, s.n);
+	const int64_t *kind = index_below(t, c.n_item, N_KIND), *edge = index_below(t, c.n_item, c.n_item);
+	const real *x = in(t, s.n * d), *table = in(t, N_KIND * d), *w = in(t, c.n_item * HEADS);
+	k->message_sum(k, &c, kind, x, table, NULL, 1, out(t, c.n * d), d);
+	k->message_sum(k, &c, kind, x, table, w, HEADS, out(t, c.n * d), d);
+	k->message_dot(k, &c, kind, x, table, in(t, c.n * d), HEADS, out(t, c.n_item * HEADS), d);
+	k->csr_sum_heads(k, &c, edge, x, w, HEADS, out(t, c.n * d), d);
+}
+
+static void op_attention(const struct kernels *k, struct trial *t, struct size s)
+{
+	enum { N_KIND = 4 };
+	int heads = (int)s.d;
+	struct k_csr c = csr(t, s.n_target, 2 * s.n, s.n);
+	const int64_t *kind = index_below(t, c.n_item, N_KIND);
+	const real *a = in(t, c.n * heads), *b = in(t, s.n * heads), *e = in(t, N_KIND * heads);
+	real *alpha = out(t, c.n_item * heads);
+	k->attention(k, &c, kind, a, b, e, 0.2, heads, alpha);
+	k->attention_back(k, &c, kind, a, b, e, 0.2, heads, alpha, in(t, c.n_item * heads), out(t, c.n_item * heads));
+}
+
+static void op_filter(const struct kernels *k, struct trial *t, struct size s)
+{
+	struct k_csr c = csr(t, s.n_target, 2 * s.n, 2 * s.n);
+	const int64_t *other = index_below(t, c.n_item, s.n), *target = index_below(t, c.n_item, s.n_target);
+	const real *x = in(t, s.n * s.d), *f = in(t, c.n_item * s.d);
+	k->filter_sum(k, &c, other, x, f, out(t, c.n * s.d), s.d, false);
+	k->filter_sum(k, &c, other, x, f, out(t, c.n * s.d), s.d, true);
+	k->filter_back(k, target, in(t, s.n_target * s.d), other, x, out(t, c.n_item * s.d), c.n_item, s.d);
+}
+
+static void op_batch_norm(const struct kernels *k, struct trial *t, struct size s)
+{
+	const real *x = in(t, s.n * s.d), *g = in(t, s.n * s.d), *residual = in(t, s.n * s.d);
+	const int64_t *mult = index_below(t, s.n, 4);
+	struct k_batch_norm b = {.n = s.n, .d = s.d, .eps = 1e-5, .momentum = 0.1};
+	b.weight = in(t, s.d);
+	b.bias = in(t, s.d);
+	b.run_mean = out(t, s.d);
+	b.run_var = in_positive(t, s.d);
+	b.train = s.n > 1 && s.n % 2;
+	b.relu = s.d % 2;
+	b.mult = s.d > 4 ? mult : NULL;
+	b.residual = s.d > 2 ? residual : NULL;
+	b.mean = out(t, s.d);
+	b.inv = out(t, s.d);
+	real *y = out(t, s.n * s.d), *g_wb = out(t, 2 * s.d);
+	k->batch_norm(k, &b, x, y);
+	k->batch_norm_back(k, &b, x, y, g, out(t, s.n * s.d), g_wb, g_wb + s.d, out(t, s.n * s.d));
+}
+
+static void op_graph_norm(const struct kernels *k, struct trial *t, struct size s)
+{
+	struct k_csr c = csr(t, s.n_target, s.n, 1);
+	const real *x = in(t, s.n * s.d), *g_y = in(t, s.n * s.d);
+	struct k_graph_norm g = {.n_graph = c.n, .d = s.d, .start = c.start, .eps = 1e-2};
+	g.weight = in(t, s.d);
+	g.bias = in(t, s.d);
+	g.mean_scale = in(t, s.d);
+	g.mean = in(t, c.n * s.d);
+	g.inv = in(t, c.n * s.d);
+	real *g_param = out(t, 3 * s.d);
+	k->graph_norm(k, &g, x, out(t, s.n * s.d));
+	k->graph_norm_back(k, &g, x, g_y, out(t, s.n * s.d), g_param, g_param + s.d, g_param + 2 * s.d);
+}
+
+static void op_hyper(const struct kernels *k, struct trial *t, struct size s)
+{
+	int64_t n = s.n < 40 ? s.n : 40, d = s.d < 9 ? s.d : 9, *start = hold(t, (size_t)(n + 1) * sizeof *start);
+	int64_t *node = hold(t, (size_t)(2 * n) * sizeof *node);
+	for (int64_t j = 0; j <= n; j++)
+		start[j] = 2 * j;
+	for (int64_t e = 0; e < 2 * n; e++)
+		node[e] = e % 2 ? rng_below(&t->rng, (uint32_t)n) : e / 2;
+	struct k_hyper h = {.n_node = n,
+			    .n_edge = n,
+			    .start = start,
+			    .node = node,
+			    .value = in_positive(t, 2 * n),
+			    .weight = in_positive(t, n)};
+	const real *x = in(t, n * d), *g = in(t, n * d);
+	for (int sym = 0; sym < 2; sym++) {
+		real *y = out(t, n * d);
+		h.sym = sym;
+		k->hyper(k, &h, x, y, d);
+		k->hyper_back(k, &h, x, y, g, out(t, n * d), out(t, n), d);
+	}
+}
+
+static void op_conv(const struct kernels *k, struct trial *t, struct size s, int64_t kernel, int64_t stride)
+{
+	struct k_conv c = {.n = 1 + s.n % 5,
+			   .height = 1 + s.n % 13,
+			   .width = 1 + s.n_target % 11,
+			   .c_in = 1 + s.d % 6,
+			   .c_out = 1 + s.n % 7,
+			   .kernel = kernel,
+			   .stride = stride};
+	k_conv_set_out(&c);
+	int64_t n_x = c.n * c.height * c.width * c.c_in, n_y = c.n * c.out_height * c.out_width * c.c_out;
+	int64_t n_w = c.c_out * c.c_in * kernel * kernel;
+	const real *x = in(t, n_x), *w = in(t, n_w);
+	k->conv(k, &c, x, w, out(t, n_y));
+	k->conv_back(k, &c, x, w, in(t, n_y), out(t, n_x), out(t, n_w));
+}
+#define CONV(name, kernel, stride)                                                                                     \
+	static void name(const struct kernels *k, struct trial *t, struct size s)                                      \
+	{                                                                                                              \
+		op_conv(k, t, s, kernel, stride);                                                                      \
+	}
+CONV(op_conv1, 1, 1)
+CONV(op_conv1_2, 1, 2)
+CONV(op_conv3, 3, 1)
+CONV(op_conv3_2, 3, 2)
+CONV(op_conv7_2, 7, 2)
+
+static void op_max_pool(const struct kernels *k, struct trial *t, struct size s)
+{
+	struct k_conv c = {.n = 1 + s.n % 4,
+			   .height = 1 + s.n % 12,
+			   .width = 1 + s.n_target % 9,
+			   .c_in = s.d,
+			   .c_out = s.d,
+			   .kernel = 3,
+			   .stride = 2};
+	k_conv_set_out(&c);
+	int64_t n_x = c.n * c.height * c.width * c.c_in, n_y = c.n * c.out_height * c.out_width * c.c_in;
+	real *x = in(t, n_x);
+	int32_t *arg = hold(t, (size_t)n_y * sizeof *arg);
+	for (int64_t i = 0; i < n_x; i++)
+		x[i] = x[i] > 0 ? x[i] : 0; /* ties, as after a ReLU */
+	k->max_pool(k, &c, x, out(t, n_y), arg);
+	k->max_pool_back(k, &c, arg, in(t, n_y), out(t, n_x));
+}
+
+static void op_distance(const struct kernels *k, struct trial *t, struct size s)
+{
+	int64_t n = s.n + 1, *j = index_below(t, s.n_target, n), *i = hold(t, (size_t)s.n_target * sizeof *i);
+	const real *pos = in(t, 3 * n), *g = in(t, s.n_target);
+	real *dist = out(t, s.n_target), *y = out(t, s.n_target * (s.d + 1));
+	for (int64_t e = 0; e < s.n_target; e++)
+		i[e] = (j[e] + 1) % n;
+	k->distance(k, pos, j, i, dist, s.n_target);
+	k->distance_back(k, pos, j, i, dist, g, out(t, 3 * n), s.n_target);
+	k->gaussians(k, dist, y, s.n_target, s.d + 1, 5);
+	k->gaussians_back(k, dist, y, in(t, s.n_target * (s.d + 1)), out(t, s.n_target), s.n_target, s.d + 1, 5);
+	k->cosine_cutoff(k, dist, out(t, s.n_target), s.n_target, 5);
+	k->cosine_cutoff_back(k, dist, g, out(t, s.n_target), s.n_target, 5);
+}
+
+static const struct named ops[] = {
+    {"gather and embed", op_gather}, {"csr_sum", op_csr},           {"csr_max", op_csr_max},
+    {"messages", op_message},        {"attention", op_attention},   {"filters", op_filter},
+    {"batch_norm", op_batch_norm},   {"graph_norm", op_graph_norm}, {"hyper", op_hyper},
+    {"conv 1x1", op_conv1},          {"conv 1x1 / 2", op_conv1_2},  {"conv 3x3", op_conv3},
+    {"conv 3x3 / 2", op_conv3_2},    {"conv 7x7 / 2", op_conv7_2},  {"max_pool", op_max_pool},
+    {"distances", op_distance},
+};
+
+/* ---- wrong variants that the harness must reject ---------------------------------------- */
+
+static const struct kernels *right;
+
+static void csr_sum_short(const struct kernels *k, const struct k_csr *c, const real *x, const real *w, real *y,
+			  int64_t d, bool add)
+{
+	struct k_csr less = *c;
+	less.n -= c->n > 1; /* the last target is forgotten */
+	right->csr_sum(right, &less, x, w, y, d, add);
+}
+
+static void test_mutants(const struct tables *t)
+{
+	bool same = true;
+	struct kernels m = t->cpu;
+	right = &t->cpu;
+	m.csr_sum = csr_sum_short;
+	tap_ok(!(worst_error(op_csr, &m, &t->ref, NULL, &same) <= 1e-5),
+	       "mutant: a sum without its last target is caught");
+}
+
+int main(void)
+{
+	struct tables t;
+	if (!tables_open(&t))
+		return 1;
+	test_ops(&t, ops, sizeof ops / sizeof *ops);
+	test_mutants(&t);
+	tables_close(&t);
+	return tap_done();
+}

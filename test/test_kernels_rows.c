@@ -1,0 +1,189 @@
+/* Operations on entries and rows against the reference; random numbers against a known answer. */
+#include "trial.h"
+
+static void op_entries(const struct kernels *k, struct trial *t, struct size s)
+{
+	int64_t n = s.n * s.d;
+	const real *a = in(t, n), *b = in(t, n), *one = in(t, 1);
+	k->affine(k, out(t, n), a, 1.25, -0.5, n);
+	k->axpy(k, out(t, n), a, 0.75, n);
+	k->combine(k, out(t, n), a, b, -1, n);
+	k->mul(k, out(t, n), a, b, n);
+	k->mul_add(k, out(t, n), a, b, n);
+	k->sum(k, a, n, out(t, 1));
+	k->axpy_var(k, out(t, n), a, one, n);
+	*out(t, 1) = (real)k->sum_squares(k, a, n);
+}
+
+static void op_act(const struct kernels *k, struct trial *t, struct size s, enum k_act f)
+{
+	int64_t n = s.n * s.d;
+	const real *x = in(t, n), *g = in(t, n);
+	real *y = out(t, n);
+	k->act(k, f, x, y, n);
+	k->act_back(k, f, x, y, g, out(t, n), n);
+}
+#define ACT(name, f)                                                                                                   \
+	static void name(const struct kernels *k, struct trial *t, struct size s)                                      \
+	{                                                                                                              \
+		op_act(k, t, s, f);                                                                                    \
+	}
+ACT(op_relu, K_RELU)
+ACT(op_tanh, K_TANH)
+ACT(op_swish, K_SWISH)
+ACT(op_ssp, K_SSP)
+ACT(op_softplus, K_SOFTPLUS)
+ACT(op_sigmoid, K_SIGMOID)
+ACT(op_square, K_SQUARE)
+
+static void op_dropout(const struct kernels *k, struct trial *t, struct size s)
+{
+	int64_t n = s.n * s.d;
+	uint8_t *mask = hold(t, (size_t)n);
+	k->dropout(k, in(t, n), out(t, n), mask, n, 0.3, 77, 5);
+	k->dropout_back(k, in(t, n), mask, out(t, n), n, 0.3);
+}
+
+static void op_adam(const struct kernels *k, struct trial *t, struct size s)
+{
+	int64_t n = s.n * s.d;
+	const real *g = in(t, n), *v0 = in_positive(t, n);
+	for (int decoupled = 0; decoupled < 2; decoupled++) {
+		struct k_adam a = {.lr = 0.01,
+				   .beta1 = 0.9,
+				   .beta2 = 0.999,
+				   .eps = 1e-8,
+				   .decay = 0.1,
+				   .decoupled = decoupled,
+				   .grad_scale = 0.5,
+				   .correction1 = 0.19,
+				   .correction2 = 0.002};
+		real *p = out(t, n), *m = out(t, n), *v = out(t, n);
+		memcpy(v, v0, (size_t)n * sizeof *v);
+		k->adam(k, &a, p, g, m, v, n);
+	}
+}
+
+static void op_gemm(const struct kernels *k, struct trial *t, struct size s)
+{
+	int64_t m = s.n, n = s.d, kk = s.n_target;
+	const real *a = in(t, m * kk + 7 * (m + kk)), *b = in(t, n * kk + 7 * (n + kk));
+	for (int f = 0; f < 4; f++) {
+		bool ta = f & 1, tb = f & 2;
+		k->gemm(k, ta, tb, m, n, kk, 1.5, a, (ta ? m : kk) + 7, b, (tb ? kk : n) + 7, f % 2 ? 1 : 0,
+			out(t, m * n), n);
+	}
+}
+
+static void op_rows(const struct kernels *k, struct trial *t, struct size s)
+{
+	int64_t n = s.n, d = s.d;
+	const real *x = in(t, n * d), *row = in(t, d), *col = in(t, n);
+	k->copy_block(k, x + d / 2, d, out(t, n * d), d, n, d - d / 2, s.d % 2);
+	k->transpose(k, x, out(t, n * d), n, d, s.n % 2);
+	k->scale_rows(k, x, col, out(t, n * d), n, d, false);
+	k->scale_rows(k, x, col, out(t, n * d), n, d, true);
+	k->add_row(k, row, out(t, n * d), n, d);
+	k->add_column(k, col, out(t, n * d), n, d);
+	k->column_sum(k, x, out(t, d), n, d);
+	k->row_sum(k, x, out(t, n), n, d);
+}
+
+static void op_unit(const struct kernels *k, struct trial *t, struct size s)
+{
+	real *x = in(t, s.n * s.d), *y = out(t, s.n * s.d), *norm = out(t, s.n);
+	const real *g = in(t, s.n * s.d);
+	memset(x, 0, (size_t)s.d * sizeof *x); /* a row of zeros */
+	k->unit(k, x, y, norm, s.n, s.d);
+	norm[0] = s.n > 1 ? norm[0] : 1; /* 1e12 would drown the others */
+	k->unit_back(k, y + s.d, norm + 1, g + s.d, out(t, s.n * s.d), s.n - 1, s.d);
+}
+
+static void op_softmax(const struct kernels *k, struct trial *t, struct size s)
+{
+	const real *x = in(t, s.n * s.d), *g = in(t, s.n * s.d);
+	for (int log_too = 0; log_too < 2; log_too++) {
+		real *y = out(t, s.n * s.d);
+		k->softmax(k, x, y, s.n, s.d, log_too);
+		k->softmax_back(k, y, g, out(t, s.n * s.d), s.n, s.d, log_too);
+	}
+}
+
+static void op_pick(const struct kernels *k, struct trial *t, struct size s)
+{
+	const int64_t *col = index_below(t, s.n, s.d);
+	k->pick(k, in(t, s.n * s.d), col, out(t, s.n), s.n, s.d);
+	k->pick_back(k, in(t, s.n), col, out(t, s.n * s.d), s.n, s.d);
+}
+
+static void op_shrink(const struct kernels *k, struct trial *t, struct size s)
+{
+	const real *a = in_positive(t, s.n * s.d), *g = in(t, s.n * s.d);
+	real *y = out(t, s.n * s.d);
+	k->shrink(k, a, y, s.n, s.d, 0.7);
+	k->shrink_back(k, a, y, g, out(t, s.n * s.d), s.n, s.d, 0.7);
+}
+
+static const struct named ops[] = {
+    {"entries", op_entries}, {"relu", op_relu},         {"tanh", op_tanh},       {"swish", op_swish},
+    {"ssp", op_ssp},         {"softplus", op_softplus}, {"sigmoid", op_sigmoid}, {"square", op_square},
+    {"dropout", op_dropout}, {"adam", op_adam},         {"gemm", op_gemm},       {"rows", op_rows},
+    {"unit", op_unit},       {"softmax", op_softmax},   {"pick", op_pick},       {"shrink", op_shrink},
+};
+
+/* ---- wrong variants that the harness must reject ---------------------------------------- */
+
+static const struct kernels *right;
+
+static void row_sum_long(const struct kernels *k, const real *x, real *sums, int64_t n, int64_t d)
+{
+	right->row_sum(right, x, sums, n, d);
+	sums[n] = 0; /* one entry past the end */
+}
+
+static void add_row_nan(const struct kernels *k, const real *row, real *y, int64_t n, int64_t d)
+{
+	right->add_row(right, row, y, n, d);
+	y[0] = (real)NAN;
+}
+
+static void test_mutants(const struct tables *t)
+{
+	bool same = true;
+	struct kernels m = t->cpu;
+	right = &t->cpu;
+	m.row_sum = row_sum_long;
+	tap_ok(isinf(worst_error(op_rows, &m, &t->ref, NULL, &same)), "mutant: a write past the end is caught");
+	m = t->cpu;
+	m.add_row = add_row_nan;
+	tap_ok(!(worst_error(op_rows, &m, &t->ref, NULL, &same) <= 1e-5), "mutant: NaN is caught");
+}
+
+/* Philox4x32-10, counter 0, key 0: 6627e8d5 e169c58d ... (known answers of Random123). */
+static void test_known_random(const struct kernels *k)
+{
+	static const struct {
+		int entry;
+		uint32_t u;
+	} known[] = {{0, 0x6627e8d5}, {64, 0xe169c58d}, {128, 0xbc57ac4c}, {192, 0x9b00dbd8}};
+	real x[256] = {0}, y[256];
+	uint8_t mask[256];
+	for (int i = 0; i < 4; i++) {
+		k->dropout(k, x, y, mask, 256, known[i].u / 4294967296.0, 0, 0);
+		bool kept = mask[known[i].entry];
+		k->dropout(k, x, y, mask, 256, (known[i].u + 1.0) / 4294967296.0, 0, 0);
+		tap_ok(kept && !mask[known[i].entry], "dropout draws word %d of Philox's known answer", i);
+	}
+}
+
+int main(void)
+{
+	struct tables t;
+	if (!tables_open(&t))
+		return 1;
+	test_ops(&t, ops, sizeof ops / sizeof *ops);
+	test_mutants(&t);
+	test_known_random(&t.cpu);
+	tables_close(&t);
+	return tap_done();
+}

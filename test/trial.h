@@ -1,0 +1,203 @@
+/*
+ * trial.h - the harness of kernel tests: every operation of the CPU's table against the reference, on odd sizes, with
+ * guard values around each output, and the same bytes with no pool, with two threads and with three.
+ */
+#ifndef MOLRILL_TRIAL_H
+#define MOLRILL_TRIAL_H
+
+#include "kernels.h"
+#include "tap.h"
+
+#include <stdlib.h>
+
+enum { GUARD = 16, MAX_OUT = 8, MAX_HELD = 64 };
+static const real guard_value = (real)12345.5;
+
+/* One run of one operation on one table: inputs drawn by seed, outputs kept for comparison. */
+struct trial {
+	struct rng rng;
+	int n_out, n_held;
+	real *out[MAX_OUT];
+	int64_t n[MAX_OUT];
+	void *held[MAX_HELD];
+};
+struct size {
+	int64_t n, d, n_target;
+};
+
+__attribute__((unused)) static void *hold(struct trial *t, size_t nbytes)
+{
+	void *p = malloc(nbytes + 1);
+	if (!p || t->n_held == MAX_HELD)
+		abort();
+	return t->held[t->n_held++] = p;
+}
+
+__attribute__((unused)) static real *in(struct trial *t, int64_t n)
+{
+	real *x = hold(t, (size_t)n * sizeof *x);
+	for (int64_t i = 0; i < n; i++)
+		x[i] = (real)rng_normal(&t->rng);
+	return x;
+}
+
+__attribute__((unused)) static real *in_positive(struct trial *t, int64_t n)
+{
+	real *x = hold(t, (size_t)n * sizeof *x);
+	for (int64_t i = 0; i < n; i++)
+		x[i] = (real)(0.2 + rng_uniform(&t->rng));
+	return x;
+}
+
+__attribute__((unused)) static int64_t *index_below(struct trial *t, int64_t n, int64_t limit)
+{
+	int64_t *x = hold(t, (size_t)n * sizeof *x);
+	for (int64_t i = 0; i < n; i++)
+		x[i] = rng_below(&t->rng, (uint32_t)limit);
+	return x;
+}
+
+/* An output: random before, guarded on both sides. */
+__attribute__((unused)) static real *out(struct trial *t, int64_t n)
+{
+	real *x = hold(t, (size_t)(n + 2 * GUARD) * sizeof *x);
+	for (int64_t i = 0; i < n + 2 * GUARD; i++)
+		x[i] = i < GUARD || i >= n + GUARD ? guard_value : (real)rng_normal(&t->rng);
+	t->out[t->n_out] = x + GUARD;
+	t->n[t->n_out++] = n;
+	return x + GUARD;
+}
+
+/* Integers become an output of reals. */
+__attribute__((unused)) static void out_ints(struct trial *t, const int64_t *x, int64_t n)
+{
+	real *y = out(t, n);
+	for (int64_t i = 0; i < n; i++)
+		y[i] = (real)x[i];
+}
+
+/* Random items by target; about one target in three is empty. Items are rows below n_row. */
+__attribute__((unused)) static struct k_csr csr(struct trial *t, int64_t n_target, int64_t n_item, int64_t n_row)
+{
+	int64_t *start = hold(t, (size_t)(n_target + 2) * sizeof *start);
+	start[0] = 0;
+	for (int64_t v = 0; v < n_target; v++) {
+		int64_t left = n_item - start[v], take = rng_below(&t->rng, 3) ? rng_below(&t->rng, 5) : 0;
+		start[v + 1] = start[v] + (v == n_target - 1 || take > left ? left : take);
+	}
+	return (struct k_csr){.n = n_target, .n_item = n_item, .start = start, .item = index_below(t, n_item, n_row)};
+}
+
+typedef void op(const struct kernels *k, struct trial *t, struct size s);
+struct named {
+	const char *name;
+	op *run;
+};
+
+static const struct size sizes[] = {{1, 1, 1},       {2, 3, 5},    {37, 17, 29},  {300, 5, 257},
+				    {1001, 70, 300}, {5, 600, 31}, {513, 131, 7}, {64, 8, 1000}};
+
+__attribute__((unused)) static void trial_run(struct trial *t, op *run, const struct kernels *k, struct size s)
+{
+	memset(t, 0, sizeof *t);
+	rng_init(&t->rng, 11, (uint64_t)(s.n * 1000 + s.d));
+	run(k, t, s);
+}
+
+static void trial_free(struct trial *t)
+{
+	for (int i = 0; i < t->n_held; i++)
+		free(t->held[i]);
+}
+
+/* The larger of two errors; NaN counts as infinite. */
+__attribute__((unused)) static double worse(double a, double b)
+{
+	return isnan(a) || isnan(b) ? INFINITY : a > b ? a : b;
+}
+
+/* Largest error over the outputs of a run, each relative to its largest entry; infinite where a guard fell. */
+__attribute__((unused)) static double trial_error(const struct trial *got, const struct trial *want)
+{
+	double worst = 0;
+	for (int o = 0; o < want->n_out; o++) {
+		double top = 1, diff = 0;
+		const real *a = got->out[o], *b = want->out[o];
+		for (int64_t i = 0; i < want->n[o]; i++) {
+			diff = worse(diff, fabs((double)a[i] - (double)b[i]));
+			top = fmax(top, fabs((double)b[i]));
+		}
+		for (int64_t i = 1; i <= GUARD; i++)
+			if (a[-i] != guard_value || a[want->n[o] + i - 1] != guard_value)
+				return INFINITY;
+		worst = worse(worst, diff / top);
+	}
+	return worst;
+}
+
+__attribute__((unused)) static bool trial_same(const struct trial *a, const struct trial *b)
+{
+	for (int o = 0; o < a->n_out; o++)
+		if (memcmp(a->out[o], b->out[o], (size_t)a->n[o] * sizeof(real)))
+			return false;
+	return true;
+}
+
+__attribute__((unused)) static double worst_error(op *run, const struct kernels *cpu, const struct kernels *ref,
+						  const struct kernels *pools, bool *same)
+{
+	double worst = 0;
+	for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+		struct trial want, got, threaded;
+		trial_run(&want, run, ref, sizes[i]);
+		trial_run(&got, run, cpu, sizes[i]);
+		worst = worse(worst, trial_error(&got, &want));
+		for (int p = 0; p < 2 && pools; p++) {
+			trial_run(&threaded, run, &pools[p], sizes[i]);
+			*same &= trial_same(&got, &threaded);
+			trial_free(&threaded);
+		}
+		trial_free(&want);
+		trial_free(&got);
+	}
+	return worst;
+}
+
+struct tables {
+	struct kernels cpu, ref, pools[2];
+	struct pool *pool[2];
+};
+
+__attribute__((unused)) static bool tables_open(struct tables *t)
+{
+	struct err e = {0};
+	t->pool[0] = pool_new(2);
+	t->pool[1] = pool_new(3);
+	kernels_ref(&t->ref);
+	if (!kernels_cpu(&t->cpu, NULL, &e) && !kernels_cpu(&t->pools[0], t->pool[0], &e) &&
+	    !kernels_cpu(&t->pools[1], t->pool[1], &e))
+		return true;
+	printf("Bail out! %s\n", e.msg);
+	return false;
+}
+
+__attribute__((unused)) static void tables_close(struct tables *t)
+{
+	kernels_cpu_free(&t->cpu);
+	for (int i = 0; i < 2; i++) {
+		kernels_cpu_free(&t->pools[i]);
+		pool_free(t->pool[i]);
+	}
+}
+
+__attribute__((unused)) static void test_ops(const struct tables *t, const struct named *ops, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		bool same = true;
+		double err = worst_error(ops[i].run, &t->cpu, &t->ref, t->pools, &same);
+		tap_ok(err <= 1e-5, "%s: as the reference (%.1e)", ops[i].name, err);
+		tap_ok(same, "%s: the same bytes for 1, 2 and 3 threads", ops[i].name);
+	}
+}
+
+#endif
