@@ -137,6 +137,8 @@ int mol_scaffold(const struct mol *m, struct arena *a, const char **smiles, stru
 int mol_canonical_flat(const struct mol *m, struct arena *a, const char **smiles, struct err *e);
 /* ECFP4, 2048 bits: bit i in byte i/8 at 1 << (i % 8). */
 void mol_ecfp(const struct mol *m, struct arena *a, uint8_t fp[256]);
+/* Its features before folding, in the arena (twins included); answers their number. bit = code % 2048. */
+int32_t mol_ecfp_codes(const struct mol *m, struct arena *a, uint32_t **codes);
 /*
  * SMILES of the largest fragment (most heavy atoms; of equals the heaviest, then the first), of the neutral form
  * (charges that a proton can take away or give back), or both: `edits` is a sum of these. The m->smiles pointer itself

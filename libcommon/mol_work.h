@@ -80,6 +80,7 @@ int mol_element_outer(int z);   /* outer electrons */
 int mol_element_isotope(int z); /* mass number of the commonest isotope */
 /* Allowed valences in ascending order; -1: anything, -2: end of the list. */
 const int8_t *mol_element_valences(int z);
+double mol_element_weight(int z); /* standard atomic weight, dalton */
 bool mol_element_is_metal(int z);
 bool mol_element_is_early(int z); /* left of carbon: a positive charge takes a bond away */
 
