@@ -110,7 +110,7 @@ int mol_parse_sdf(const char *block, size_t n, const struct mol_parse_opts *o, s
 /* ---- features (mol_features.c) ------------------------------------------- */
 
 enum mol_feature_set { MOL_FEATURES_OGB, MOL_FEATURES_HU };
-struct mol_features { /* arena memory, as PyTorch Geometric names and shapes them */
+struct mol_features {           /* arena memory, as PyTorch Geometric names and shapes them */
 	int64_t n_atom, n_edge; /* each bond is two edges */
 	int n_x, n_attr;        /* 9 and 3 (ogb), 2 and 2 (hu) */
 	int64_t *x;             /* [n_atom, n_x] */

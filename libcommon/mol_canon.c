@@ -17,7 +17,7 @@ struct partition {
 	int32_t *order, *place, *class; /* class: place of its first member */
 	int32_t *size;                  /* of the class that starts at a place */
 	uint64_t *key;                  /* per atom */
-	int32_t *queue, n_queue, head; /* places of splitting classes, a ring of n + 1 */
+	int32_t *queue, n_queue, head;  /* places of splitting classes, a ring of n + 1 */
 	uint8_t *queued;
 	int32_t *touched;
 	bool stereo;
@@ -170,7 +170,8 @@ static uint64_t center_parity(const struct partition *p, const struct mol_center
 	int32_t n_swap = 0;
 	for (int x = 0; x < 4; x++)
 		for (int y = x + 1; y < 4; y++) {
-			int32_t a = c->nbr[x] < 0 ? -1 : p->class[c->nbr[x]], b = c->nbr[y] < 0 ? -1 : p->class[c->nbr[y]];
+			int32_t a = c->nbr[x] < 0 ? -1 : p->class[c->nbr[x]],
+				b = c->nbr[y] < 0 ? -1 : p->class[c->nbr[y]];
 			if (a == b)
 				return 0;
 			n_swap += a > b;
@@ -191,7 +192,7 @@ static uint64_t side_parity(const struct partition *p, const struct mol_cistrans
 				continue;
 			if (p->class[j] == p->class[c->nbr[end]])
 				return 0;
-			if (p->class[j] > p->class[c->nbr[end]])
+			if (p->class[j] > p -> class[c->nbr[end]])
 				cis = !cis;
 		}
 	}

@@ -163,7 +163,8 @@ int32_t mol_ecfp_codes(const struct mol *m, struct arena *a, uint32_t **codes)
 			if (dead[i] || !m->atom[i].degree)
 				continue;
 			for (int32_t p = m->adj_start[i]; p < m->adj_start[i + 1]; p++)
-				pair[n_pair++] = (struct pair){bond_type(&m->bond[m->adj_bond[p]]), now[m->adj_atom[p]]};
+				pair[n_pair++] =
+				    (struct pair){bond_type(&m->bond[m->adj_bond[p]]), now[m->adj_atom[p]]};
 			if (n_pair > 1)
 				qsort(pair, (size_t)n_pair, sizeof *pair, by_pair);
 			uint32_t h = combine(layer, now[i]);

@@ -27,7 +27,8 @@ static int32_t find_largest(const struct mol *m, struct arena *a)
 static bool can_neutralise(const struct mol *m, int32_t i)
 {
 	const struct mol_atom *a = &m->atom[i];
-	if (a->z == 0 || mol_element_is_metal(a->z) || (a->charge != 1 && a->charge != -1) || (a->charge == 1 && !a->n_h))
+	if (a->z == 0 || mol_element_is_metal(a->z) || (a->charge != 1 && a->charge != -1) ||
+	    (a->charge == 1 && !a->n_h))
 		return false;
 	for (int32_t p = m->adj_start[i]; p < m->adj_start[i + 1]; p++)
 		if (m->atom[m->adj_atom[p]].charge * a->charge < 0)

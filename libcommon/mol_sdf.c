@@ -4,6 +4,7 @@
  * Chirality of a molfile comes from its coordinates: signed volumes in three dimensions, wedges in two; the sides of
  * double bonds from where their substituents lie.
  */
+#include "mol_canon.h"
 #include "mol_openbabel.h"
 #include "mol_work.h"
 
@@ -222,10 +223,43 @@ int work_parse_babel(struct work *w, int format, const char *text, size_t n, str
 	return code ? err_set(e, code, "%s", w->why ? w->why->msg : "not a molecule") : 0;
 }
 
+/* The molecule that its own SMILES says, so that atoms stand in its order; `source` is the atom of the file. */
+static int read_back(const struct mol *m, const struct mol_parse_opts *o, struct arena *a, struct mol **out,
+		     struct mol_reject *why, struct err *e)
+{
+	int32_t *order = arena_alloc(a, sizeof *order * (size_t)(m->n_atom + 1));
+	for (int flags = MOL_WRITE_STEREO; flags <= (MOL_WRITE_STEREO | MOL_WRITE_KEKULE); flags += MOL_WRITE_KEKULE) {
+		bool last = flags & MOL_WRITE_KEKULE;
+		const char *smiles = mol_write_smiles(m, NULL, flags, a, order);
+		int code = mol_parse_smiles(smiles, o, a, out, why, last ? e : NULL);
+		if (code && (last || code != ERR_CHEM))
+			return code;
+		if (!code && (*out)->n_atom == m->n_atom)
+			break;
+		if (last)
+			return err_set(
+			    e, work_refuse(&(struct work){.why = why}, "syntax", 0, "not to be written as SMILES"),
+			    "not to be written as SMILES");
+	}
+	for (int32_t i = 0; i < (*out)->n_atom; i++)
+		(*out)->atom[i].source = m->atom[order[(*out)->atom[i].source]].source;
+	(*out)->n_file = m->n_file;
+	(*out)->file_pos = m->file_pos;
+	(*out)->file_z = m->file_z;
+	return 0;
+}
+
 int mol_parse_sdf(const char *block, size_t n, const struct mol_parse_opts *o, struct arena *a, struct mol **out,
 		  struct mol_reject *why, struct err *e)
 {
 	struct work w = {.arena = a, .why = why, .text = "", .lenient = o->lenient};
+	struct mol *m = NULL;
 	*out = NULL;
-	return work_parse_babel(&w, 1, block, n, out, e);
+	if (n > MOL_MAX_MOLFILE_NBYTES) {
+		int code = work_refuse(&w, "too-large", 0, "a molfile of %zu bytes; at most %d are read", n,
+				       MOL_MAX_MOLFILE_NBYTES);
+		return err_set(e, code, "%s", why ? why->msg : "too large");
+	}
+	int code = work_parse_babel(&w, 1, block, n, &m, e);
+	return code ? code : read_back(m, o, a, out, why, e);
 }

@@ -39,7 +39,8 @@ static int32_t rank_of(const struct writer *w, int32_t i)
 static int by_rank(const void *pa, const void *pb, void *ctx)
 {
 	const struct writer *w = ctx;
-	int32_t a = rank_of(w, w->m->adj_atom[*(const int32_t *)pa]), b = rank_of(w, w->m->adj_atom[*(const int32_t *)pb]);
+	int32_t a = rank_of(w, w->m->adj_atom[*(const int32_t *)pa]),
+		b = rank_of(w, w->m->adj_atom[*(const int32_t *)pb]);
 	return a < b ? -1 : a > b;
 }
 
@@ -143,7 +144,8 @@ static void set_slash(struct writer *w, int32_t k, int32_t i, int direction)
 static int by_place(const void *pa, const void *pb, void *ctx)
 {
 	const struct writer *w = ctx;
-	const struct mol_cistrans *a = &w->m->cistrans[*(const int32_t *)pa], *b = &w->m->cistrans[*(const int32_t *)pb];
+	const struct mol_cistrans *a = &w->m->cistrans[*(const int32_t *)pa],
+				  *b = &w->m->cistrans[*(const int32_t *)pb];
 	int32_t x = w->written[a->atom[0]] < w->written[a->atom[1]] ? w->written[a->atom[0]] : w->written[a->atom[1]];
 	int32_t y = w->written[b->atom[0]] < w->written[b->atom[1]] ? w->written[b->atom[0]] : w->written[b->atom[1]];
 	return x < y ? -1 : x > y;
@@ -302,7 +304,8 @@ static void write_bond(struct writer *w, int32_t k, int32_t from)
 	} else if (lower && b->aromatic) {
 		return;
 	} else if (b->order == 0) {
-		bool metal_from = mol_element_is_metal(w->m->atom[from].z), metal_to = mol_element_is_metal(w->m->atom[to].z);
+		bool metal_from = mol_element_is_metal(w->m->atom[from].z),
+		     metal_to = mol_element_is_metal(w->m->atom[to].z);
 		buf_put(&w->out, metal_from == metal_to ? "~" : metal_to ? "->" : "<-", metal_from == metal_to ? 1 : 2);
 	} else if (b->order > 1 || lower) {
 		buf_put(&w->out, &symbols[b->order <= 4 ? b->order : 1], 1);
@@ -392,8 +395,8 @@ const char *mol_write_smiles(const struct mol *m, const int32_t *rank, int flags
 		w.sorted[p] = p;
 	if (rank)
 		for (int32_t i = 0; i < m->n_atom; i++)
-			qsort_r(w.sorted + m->adj_start[i], (size_t)(m->adj_start[i + 1] - m->adj_start[i]), sizeof *w.sorted,
-				by_rank, &w);
+			qsort_r(w.sorted + m->adj_start[i], (size_t)(m->adj_start[i + 1] - m->adj_start[i]),
+				sizeof *w.sorted, by_rank, &w);
 	/* Roots: atoms in order of rank. */
 	int32_t *by = arena_alloc(a, sizeof *by * n), n_root = 0;
 	for (int32_t i = 0; i < m->n_atom; i++)

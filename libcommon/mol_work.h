@@ -73,6 +73,7 @@ struct work {
 
 /* Bounds on one molecule: past them a molecule is "too-large". */
 #define MOL_MAX_SMILES_NBYTES 400000
+#define MOL_MAX_MOLFILE_NBYTES (16 << 20)
 #define MOL_MAX_ATOM 100000
 
 /* Element facts beyond mol.h (mol_element.c). */
