@@ -1,0 +1,124 @@
+#!/usr/bin/env bats
+# conf3d: fields, the gate on real molecules, coordinates of the input, equal bytes.
+
+setup() {
+	load lib
+	cd "$BATS_TEST_TMPDIR"
+	cat > read.py <<- 'PY'
+		import zstandard, msgpack, msgpack_numpy
+		import numpy as np
+		def stream(path):
+		    f = zstandard.ZstdDecompressor().stream_reader(open(path, 'rb'), read_across_frames=True)
+		    maps = list(msgpack.Unpacker(f, object_hook=msgpack_numpy.decode, max_buffer_size=1 << 26))
+		    return maps[0], maps[1:-1], maps[-1]
+		def gap(p):
+		    return np.linalg.norm(p[:, None] - p[None], axis=-1)
+	PY
+	export PYTHONPATH=$PWD
+	printf 'CCO ethanol\nF/C=C/F trans\nF/C=C\\F cis\nC[C@H](N)C(=O)O alanine\n' > a.smi
+}
+
+@test "pos and z: types, shapes, order, sizes that a ruler would show" {
+	conf3d --ff uff a.smi > ff
+	conf3d --method dg a.smi > dg
+	run -0 /usr/bin/python3 - <<- 'PY'
+		from read import *
+		for name in 'ff', 'dg':
+		    head, recs, end = stream(name)
+		    assert ('energy' in head['fields']) == (name == 'ff')
+		    assert [list(r['z']) for r in recs] == [[6, 6, 8], [9, 6, 6, 9], [9, 6, 6, 9], [6, 6, 7, 6, 8, 8]]
+		    for r in recs:
+		        assert r['pos'].dtype == np.float32 and r['pos'].shape == (len(r['z']), 3) and np.isfinite(r['pos']).all()
+		        assert ('energy' in r) == (name == 'ff') and 'pos_all' not in r
+		    d = [gap(r['pos']) for r in recs]
+		    assert abs(d[0][0, 1] - 1.52) < 0.04 and abs(d[0][1, 2] - 1.42) < 0.04, d[0]
+		    assert d[1][0, 3] > 3.3 and d[2][0, 3] < 3.0
+	PY
+}
+
+@test "-n: conformers sorted by energy; --terms add up; --rmsd leaves fewer; --hydrogens sit on their atoms" {
+	echo 'CCCCCO' > p.smi
+	conf3d -n 8 --ff uff --terms --hydrogens p.smi > all
+	conf3d -n 8 --ff uff --rmsd 0.7 p.smi > few
+	run -0 /usr/bin/python3 - <<- 'PY'
+		from read import *
+		r, few = stream('all')[1][0], stream('few')[1][0]
+		assert r['pos_all'].shape == (8, 6, 3) and (r['pos_all'][0] == r['pos']).all()
+		assert r['energy'].dtype == np.float64 and list(r['energy']) == sorted(r['energy']) and r['ff'] == 'uff'
+		assert r['energy_terms'].shape == (8, 7) and np.allclose(r['energy_terms'].sum(1), r['energy'], atol=1e-6)
+		assert 1 <= few['pos_all'].shape[0] < 8 and few['energy'][0] == r['energy'][0]
+		assert r['pos_h'].shape == (12, 3) and list(np.bincount(r['parent_h'])) == [3, 2, 2, 2, 2, 1]
+		d = np.linalg.norm(r['pos_h'] - r['pos'][r['parent_h']], axis=1)
+		assert ((d > 0.9) & (d < 1.2)).all(), d
+	PY
+	run -2 conf3d --method dg --terms p.smi
+	run -2 conf3d -n 0 p.smi
+}
+
+@test "a molecule without a conformer is a reject, or with --keep-failed goes on without pos" {
+	printf 'CC a\n[Fe]12345678(C1C2C3C4C5C6C7C8)C b\nCCC c\n' > b.smi
+	run -3 --separate-stderr conf3d --lenient --method dg --rejects r.tsv -o o b.smi
+	run -0 cut -f 2,5 r.tsv
+	assert_line --partial "embed-failed"
+	run -0 --separate-stderr conf3d --lenient --method dg --keep-failed --rejects r.tsv -o k b.smi
+	run -0 /usr/bin/python3 - <<- 'PY'
+		from read import *
+		head, recs, end = stream('o')
+		assert [r['id'] for r in recs] == ['a', 'c'] and end['rejects'] == 1 and end['rows'] == 3
+		head, recs, end = stream('k')
+		assert [('pos' in r) for r in recs] == [True, False, True] and end['n'] == 3 and end['warned'] == 1
+	PY
+}
+
+@test "--sdf is read again: same coordinates, same energies; a hydrogen upon another (the wrong variant) is refused" {
+	conf3d --ff uff --sdf a.sdf a.smi > a
+	conf3d --method none --ff uff a.sdf > none
+	conf3d --use-input-coordinates --method dg a.sdf > own
+	mol2graph a.sdf | conf3d --use-input-coordinates --method dg > later
+	run -0 /usr/bin/python3 - <<- 'PY'
+		from read import *
+		a, none, own, later = (stream(f)[1] for f in ('a', 'none', 'own', 'later'))
+		assert len(a) == len(none) == len(own) == len(later) == 4
+		for r, s, t, u in zip(a, none, own, later):
+		    assert r['id'] == s['id'] and abs(r['energy'][0] - s['energy'][0]) < 0.01, (r['energy'], s['energy'])
+		    assert np.allclose(gap(r['pos']).sum(), gap(t['pos']).sum(), atol=0.01) and (t['pos'] == u['pos']).all()
+	PY
+	awk 'FNR == 12 { at = substr($0, 1, 28); print at "13" substr($0, 31); next } FNR == 13 { print at "17" substr($0, 31); next } { print }' a.sdf > bad.sdf
+	run -3 --separate-stderr conf3d --use-input-coordinates --method dg --limit 1 --rejects r.tsv -o o bad.sdf
+	run -0 grep -c clash r.tsv
+	run -3 --separate-stderr conf3d --use-input-coordinates --method dg --rejects r.tsv -o o a.smi
+	run -0 grep -c no-coordinates r.tsv
+	assert_output 4
+}
+
+@test "the same bytes for one and two workers and for a shard; another seed, another shape" {
+	printf 'CCCCC(CO)c1ccccc1 a\nOCC1CCCCC1 b\nCCOC(=O)CCNC c\n[Na+].CC(=O)[O-] d\n' > d.smi
+	conf3d -j 1 --method dg --sdf 1.sdf d.smi > 1
+	conf3d -j 2 --method dg --sdf 2.sdf d.smi > 2
+	conf3d --method dg --seed 9 d.smi > 9
+	conf3d --method dg --shard 1/2 d.smi > part
+	cmp 1 2
+	cmp 1.sdf 2.sdf
+	run -0 /usr/bin/python3 - <<- 'PY'
+		from read import *
+		one, nine, part = (stream(f)[1] for f in ('1', '9', 'part'))
+		assert all((p['pos'] == one[p['row']]['pos']).all() for p in part) and len(part) == 2
+		assert (one[0]['pos'] != nine[0]['pos']).any()
+	PY
+}
+
+@test "150 molecules from crystals: a conformer each, through distance geometry and through a force field" {
+	need_shared data/reference3d/cod_crystal.sdf.gz
+	f=$SHARED/data/reference3d/cod_crystal.sdf.gz
+	conf3d --method dg --limit 150 -j 2 -o dg "$f"
+	conf3d --ff uff --limit 150 -j 2 -o ff "$f"
+	run -0 /usr/bin/python3 - <<- 'PY'
+		from read import *
+		for name in 'dg', 'ff':
+		    head, recs, end = stream(name)
+		    assert end['n'] == 150 and end['rejects'] == 0, end
+		    for r in recs:
+		        d = gap(r['pos']) + 9 * np.eye(len(r['z']))
+		        assert d.min() > 1.0, r['id']
+	PY
+}
