@@ -74,7 +74,7 @@ setup() {
 	conf3d --ff uff --sdf a.sdf a.smi > a
 	conf3d --method none --ff uff a.sdf > none
 	conf3d --use-input-coordinates --method dg a.sdf > own
-	mol2graph a.sdf | conf3d --use-input-coordinates --method dg > later
+	conf3d --method dg a.sdf | conf3d --use-input-coordinates --method dg > later
 	run -0 /usr/bin/python3 - <<- 'PY'
 		from read import *
 		a, none, own, later = (stream(f)[1] for f in ('a', 'none', 'own', 'later'))
