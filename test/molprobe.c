@@ -87,13 +87,14 @@ static int finish(void *ctx, bool success, struct err *e)
 int main(int argc, char **argv)
 {
 	struct probe c = {.base = MOLPROG_DEFAULTS};
-	static const struct molprog_program program = {.name = "molprobe",
-						       .own = OPTIONS,
-						       .begin = begin,
-						       .header = header,
-						       .work = work,
-						       .each = each,
-						       .finish = finish,
-						       .parcel = 8};
+	static const struct molprog_program program = {
+	    .name = "molprobe",
+	    .own = OPTIONS,
+	    .begin = begin,
+	    .header = header,
+	    .work = work,
+	    .each = each,
+	    .finish = finish,
+	};
 	return molprog_main(&program, &c, sizeof c, argc, argv);
 }

@@ -292,16 +292,20 @@ PY
 	assert_line "1	hang-1	timeout"
 }
 
-@test "a worker killed from outside costs nothing" {
+@test "a worker killed from outside costs the molecule it was at, no other" {
 	for i in $(seq 24); do echo "CC sleep-$i"; done > s.smi
-	molprobe -o o s.smi &
+	molprobe --rejects bad.tsv -o o s.smi &
 	local parent=$! child
 	sleep 0.5
 	child=$(pgrep -P $parent | head -n 1)
 	kill -KILL "$child"
-	wait $parent
+	local rc=0
+	wait $parent || rc=$?
+	[ $rc = 3 ]
 	run -0 counts o
-	assert_output "24 24 0 0 0"
+	assert_output "23 24 1 0 0"
+	run -0 cut -f 5 bad.tsv
+	assert_line "crashed"
 }
 
 @test "a failure that is not the molecule's fails the run; a record too large is a reject" {

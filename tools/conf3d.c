@@ -222,7 +222,6 @@ int main(int argc, char **argv)
 	struct conf3d conf = {.base = MOLPROG_DEFAULTS, .n_conf = 1, .method = METHOD_DG_FF, .ff = FF_AUTO};
 	static const struct molprog_program program = {.name = "conf3d",
 						       .own = OPTIONS,
-						       .parcel = 4,
 						       .seeded = true,
 						       .begin = begin,
 						       .header = header,

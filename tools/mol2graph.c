@@ -121,6 +121,6 @@ int main(int argc, char **argv)
 {
 	struct mol2graph c = {.base = MOLPROG_DEFAULTS};
 	static const struct molprog_program program = {
-	    .name = "mol2graph", .own = OPTIONS, .header = header, .work = work, .parcel = 64};
+	    .name = "mol2graph", .own = OPTIONS, .header = header, .work = work};
 	return molprog_main(&program, &c, sizeof c, argc, argv);
 }

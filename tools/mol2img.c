@@ -298,7 +298,6 @@ int main(int argc, char **argv)
 	struct conf c = {.base = MOLPROG_DEFAULTS, .size_px = 224, .n_view = 1};
 	static const struct molprog_program p = {.name = "mol2img",
 						 .own = options,
-						 .parcel = 8,
 						 .seeded = true,
 						 .begin = begin,
 						 .header = header,

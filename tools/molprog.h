@@ -57,10 +57,7 @@ struct molprog_program {
 	const char *name;
 	const struct opt *own;    /* its options, ended by {0} */
 	const char *const *needs; /* fields, beside smiles, that records of a tensor stream must have; NULL: none */
-	/* Molecules in one parcel to a worker (a parcel that crashes or takes too long is done again one by one):
-	 * many for quick work with small results, 1 for slow work. 0: 32. */
-	int parcel;
-	bool seeded; /* --seed changes records */
+	bool seeded;              /* --seed changes records */
 	/*
 	 * Parent, once, after the options are parsed and before any input: checks of options (ERR_USAGE), files to
 	 * open. May be NULL.

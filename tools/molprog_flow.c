@@ -1,10 +1,8 @@
-/* Rows of a segment to the workers in parcels, and what comes back, in order. */
+/* Rows of a segment to the workers, and what comes back, in order. */
 #include "molprog_run.h"
 
 #include <inttypes.h>
 #include <string.h>
-
-enum { PARCEL = 32, PARCEL_NBYTES = 256 << 10 };
 
 static bool row_wanted(const struct run *r, int64_t row)
 {
@@ -33,26 +31,23 @@ static int row_next(struct run *r, struct item *it, struct err *e)
 	return 1;
 }
 
-static int parcel_next(void *ctx, struct buf *b, struct err *e)
+/* The next row that is asked for. */
+static int job_next(void *ctx, struct buf *b, struct err *e)
 {
 	struct run *r = ctx;
 	struct item it;
-	int rc = 1, n = 0, most = r->p->parcel ? r->p->parcel : PARCEL;
-	while (!r->ended && n < most && b->n < PARCEL_NBYTES && (rc = row_next(r, &it, e)) == 1) {
+	int rc;
+	while ((rc = row_next(r, &it, e)) == 1) {
 		bool wanted = row_wanted(r, it.row);
 		r->n_row++;
 		r->counts.rows++;
 		if (wanted) {
 			item_put(b, &it);
-			n++;
-		} else {
-			r->counts.filtered++;
+			return 1;
 		}
+		r->counts.filtered++;
 	}
-	if (rc < 0)
-		return err_add_place(e, r->input, -1, -1);
-	r->ended |= rc == 0;
-	return n > 0;
+	return rc < 0 ? err_add_place(e, r->input, -1, -1) : 0;
 }
 
 /* ---- results, in order ---- */
@@ -87,64 +82,14 @@ static int result_take(struct run *r, const struct result *x, struct err *e)
 	return rc;
 }
 
-/* The rows of one parcel whose worker died, once more, each in a parcel of its own. */
-struct again {
-	struct run *r;
-	const uint8_t *job;
-	size_t n, at;
-};
-
-static int again_next(void *ctx, struct buf *b, struct err *e)
-{
-	struct again *g = ctx;
-	struct item it;
-	(void)e;
-	if (!item_get(g->job, g->n, &g->at, &it))
-		return 0;
-	item_put(b, &it);
-	return 1;
-}
-
 static int start(void *ctx, struct err *e)
 {
-	return parcel_start(&((struct run *)ctx)->seg, e);
+	return item_start(&((struct run *)ctx)->seg, e);
 }
 
 static int work(void *ctx, const uint8_t *job, size_t n, struct buf *result, struct err *e)
 {
-	return parcel_work(&((struct run *)ctx)->seg, job, n, result, e);
-}
-
-static int again_start(void *ctx, struct err *e)
-{
-	return start(((struct again *)ctx)->r, e);
-}
-
-static int again_work(void *ctx, const uint8_t *job, size_t n, struct buf *result, struct err *e)
-{
-	return work(((struct again *)ctx)->r, job, n, result, e);
-}
-
-static int parcel_done(struct run *r, const uint8_t *job, size_t n_job, enum worker_status s, int detail,
-		       const uint8_t *result, size_t n, bool again, struct err *e);
-
-static int again_done(void *ctx, const uint8_t *job, size_t n_job, enum worker_status s, int detail,
-		      const uint8_t *result, size_t n, struct err *e)
-{
-	return parcel_done(((struct again *)ctx)->r, job, n_job, s, detail, result, n, true, e);
-}
-
-static int parcel_again(struct run *r, const uint8_t *job, size_t n_job, struct err *e)
-{
-	struct again g = {.r = r, .job = job, .n = n_job};
-	struct workers w = {.n_worker = 1,
-			    .timeout_s = r->c->timeout_s,
-			    .ctx = &g,
-			    .next = again_next,
-			    .start = again_start,
-			    .work = again_work,
-			    .done = again_done};
-	return workers_run(&w, e);
+	return item_work(&((struct run *)ctx)->seg, job, n, result, e);
 }
 
 static int item_lost(struct run *r, const struct item *it, enum worker_status s, int detail, struct err *e)
@@ -168,29 +113,23 @@ static int64_t rows_expected(const struct run *r)
 	return known ? (int64_t)((double)r->n_row * (double)r->file_nbytes / (double)seen) : -1;
 }
 
-static int parcel_done(struct run *r, const uint8_t *job, size_t n_job, enum worker_status s, int detail,
-		       const uint8_t *result, size_t n, bool again, struct err *e)
+static int done(void *ctx, const uint8_t *job, size_t n_job, enum worker_status s, int detail, const uint8_t *result,
+		size_t n, struct err *e)
 {
-	int rc = 0;
-	size_t at = 0;
+	struct run *r = ctx;
 	struct result x;
 	struct item it;
+	int rc;
 	if (s == WORKER_OK) {
-		while (!rc && result_get(result, n, &at, &x))
-			rc = result_take(r, &x, e);
+		result_get(result, n, &x);
+		rc = result_take(r, &x, e);
 	} else {
-		item_get(job, n_job, &at, &it);
-		rc = again || at == n_job ? item_lost(r, &it, s, detail, e) : parcel_again(r, job, n_job, e);
+		item_get(job, n_job, &it);
+		rc = item_lost(r, &it, s, detail, e);
 	}
 	cli_progress_total(r->progress, rows_expected(r));
 	cli_progress_update(r->progress, r->n_row, r->n_rejects);
 	return rc;
-}
-
-static int done(void *ctx, const uint8_t *job, size_t n_job, enum worker_status s, int detail, const uint8_t *result,
-		size_t n, struct err *e)
-{
-	return parcel_done(ctx, job, n_job, s, detail, result, n, false, e);
 }
 
 int flow_run(struct run *r, struct err *e)
@@ -198,10 +137,9 @@ int flow_run(struct run *r, struct err *e)
 	struct workers w = {.n_worker = (int)r->c->cli.n_worker,
 			    .timeout_s = r->c->timeout_s,
 			    .ctx = r,
-			    .next = parcel_next,
+			    .next = job_next,
 			    .start = start,
 			    .work = work,
 			    .done = done};
-	r->ended = false;
 	return workers_run(&w, e);
 }

@@ -1,5 +1,5 @@
 /*
- * molprog_run.h - a run over the rows of a segment: parcels to workers, results in order, refusals. Layer 4, for
+ * molprog_run.h - a run over the rows of a segment: to workers and back in order; refusals. Layer 4, for
  * molprog*.c alone.
  */
 #ifndef MOLRILL_MOLPROG_RUN_H
@@ -19,7 +19,7 @@ int refusals_add(struct refusals *r, const char *input, int64_t row, const char 
 /* Commits the file (or, without success, discards it), says the sums on stderr, frees. e keeps the first failure. */
 int refusals_close(struct refusals *r, bool success, struct err *e);
 
-/* ---- parcels (molprog_parcel.c) ------------------------------------------ */
+/* ---- jobs and results (molprog_item.c) ----------------------------------- */
 
 /* The input that the rows come from, and all that a worker needs to know of it. */
 struct segment {
@@ -28,7 +28,7 @@ struct segment {
 	const struct layout *layout;    /* of a molecule file */
 	const struct ts_header *header; /* of a tensor stream, as read; NULL otherwise */
 	struct arena *arena;            /* the worker's, for one molecule */
-	struct buf side;
+	struct buf side, record;
 };
 /* One row on its way to a worker. */
 struct item {
@@ -38,8 +38,7 @@ struct item {
 	size_t n;
 };
 void item_put(struct buf *job, const struct item *it);
-/* Item at *at of a job; moves *at on. False at the end. */
-bool item_get(const uint8_t *job, size_t n, size_t *at, struct item *it);
+void item_get(const uint8_t *job, size_t n, struct item *it);
 
 enum outcome { OUT_RECORD, OUT_WARNED, OUT_REJECT };
 struct result {
@@ -50,11 +49,12 @@ struct result {
 	const uint8_t *side, *record; /* of OUT_RECORD and OUT_WARNED */
 	size_t n_side, n_record;
 };
-bool result_get(const uint8_t *results, size_t n, size_t *at, struct result *r);
+void result_get(const uint8_t *result, size_t n, struct result *r);
 
-int parcel_start(void *segment, struct err *e);
-/* Worker: all items of a job, a result for each. */
-int parcel_work(struct segment *g, const uint8_t *job, size_t n, struct buf *results, struct err *e);
+/* Worker, once. */
+int item_start(struct segment *g, struct err *e);
+/* Worker: a job to its result. */
+int item_work(struct segment *g, const uint8_t *job, size_t n, struct buf *result, struct err *e);
 /* Parent: id, row and SMILES of an item whose worker died. */
 void item_describe(const struct segment *g, const struct item *it, struct arena *a, struct result *r);
 
@@ -82,7 +82,6 @@ struct run {
 	struct ts_reader *reader;
 	const char *input; /* name for messages */
 	int64_t next_row;  /* within the segment */
-	bool ended;        /* no more rows in this operand or segment */
 	int64_t file_nbytes, nbytes_before;
 };
 

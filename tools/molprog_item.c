@@ -7,41 +7,52 @@
 
 struct item_head {
 	int64_t row;
-	uint32_t n;
-	uint32_t too_long;
+	bool too_long;
 };
 struct result_head {
 	int64_t row;
 	uint32_t outcome, column;
-	uint32_t n_text, n_side, n_record; /* text: code, msg, id, smiles, each with its NUL */
-	uint32_t unused;
+	uint32_t n_text, n_side; /* text: code, msg, id, smiles, each with its NUL */
 };
 
 void item_put(struct buf *job, const struct item *it)
 {
-	struct item_head h = {it->row, (uint32_t)it->n, it->too_long};
+	struct item_head h;
+	memset(&h, 0, sizeof h);
+	h.row = it->row;
+	h.too_long = it->too_long;
 	buf_put(job, &h, sizeof h);
 	buf_put(job, it->data, it->n);
 }
 
-bool item_get(const uint8_t *job, size_t n, size_t *at, struct item *it)
+void item_get(const uint8_t *job, size_t n, struct item *it)
 {
 	struct item_head h;
-	if (n - *at < sizeof h)
-		return false;
-	memcpy(&h, job + *at, sizeof h);
-	*it = (struct item){h.row, h.too_long, job + *at + sizeof h, h.n};
-	*at += sizeof h + h.n;
-	return *at <= n;
+	memcpy(&h, job, sizeof h);
+	*it = (struct item){h.row, h.too_long, job + sizeof h, n - sizeof h};
 }
 
-bool result_get(const uint8_t *results, size_t n, size_t *at, struct result *r)
+static void result_put(struct buf *result, const struct result *r, const struct buf *side, const struct buf *record)
+{
+	struct result_head h = {.row = r->row, .outcome = r->outcome, .column = (uint32_t)r->column};
+	const char *text[4] = {r->code, r->msg, r->id, r->smiles};
+	int n_text = r->outcome == OUT_RECORD ? 0 : 4;
+	for (int i = 0; i < n_text; i++)
+		h.n_text += (uint32_t)strlen(text[i]) + 1;
+	h.n_side = r->outcome == OUT_REJECT ? 0 : (uint32_t)side->n;
+	buf_put(result, &h, sizeof h);
+	for (int i = 0; i < n_text; i++)
+		buf_put(result, text[i], strlen(text[i]) + 1);
+	buf_put(result, side->data, h.n_side);
+	if (r->outcome != OUT_REJECT)
+		buf_put(result, record->data, record->n);
+}
+
+void result_get(const uint8_t *result, size_t n, struct result *r)
 {
 	struct result_head h;
-	if (n - *at < sizeof h)
-		return false;
-	memcpy(&h, results + *at, sizeof h);
-	const char *text = (const char *)results + *at + sizeof h;
+	memcpy(&h, result, sizeof h);
+	const char *text = (const char *)result + sizeof h;
 	*r = (struct result){.outcome = (enum outcome)h.outcome, .row = h.row, .column = (int)h.column};
 	if (h.n_text) {
 		r->code = text;
@@ -52,9 +63,7 @@ bool result_get(const uint8_t *results, size_t n, size_t *at, struct result *r)
 	r->side = (const uint8_t *)text + h.n_text;
 	r->n_side = h.n_side;
 	r->record = r->side + h.n_side;
-	r->n_record = h.n_record;
-	*at += sizeof h + h.n_text + h.n_side + h.n_record;
-	return *at <= n;
+	r->n_record = n - sizeof h - h.n_text - h.n_side;
 }
 
 int molprog_refuse(struct molprog_job *j, const char *code, const char *fmt, ...)
@@ -215,35 +224,19 @@ static int molecule_from_record(const struct segment *g, const struct item *it, 
 	return mol_parse_smiles(*smiles, &g->layout->parse, a, m, why, e);
 }
 
-static void result_put(struct buf *results, const struct result *r, const struct buf *side, const struct buf *record)
-{
-	struct result_head h = {.row = r->row, .outcome = r->outcome, .column = (uint32_t)r->column};
-	const char *text[4] = {r->code, r->msg, r->id, r->smiles};
-	bool told = r->outcome != OUT_RECORD;
-	for (int i = 0; told && i < 4; i++)
-		h.n_text += (uint32_t)strlen(text[i]) + 1;
-	h.n_side = side ? (uint32_t)side->n : 0;
-	h.n_record = record ? (uint32_t)record->n : 0;
-	buf_put(results, &h, sizeof h);
-	for (int i = 0; told && i < 4; i++)
-		buf_put(results, text[i], strlen(text[i]) + 1);
-	if (side)
-		buf_put(results, side->data, side->n);
-	if (record)
-		buf_put(results, record->data, record->n);
-}
-
-static int item_work(struct segment *g, const struct item *it, struct buf *record, struct buf *results, struct err *e)
+int item_work(struct segment *g, const uint8_t *job, size_t n, struct buf *result, struct err *e)
 {
 	struct arena *a = g->arena;
+	struct item item, *it = &item;
 	struct mol_reject why = {0};
 	struct ts_map in, out;
 	struct mol *m = NULL;
 	const char *smiles = "", *shown;
+	item_get(job, n, it);
 	arena_reset(a);
 	ts_map_init(&in, a);
 	ts_map_init(&out, a);
-	record->n = g->side.n = 0;
+	g->record.n = g->side.n = 0;
 	struct molprog_job j = {.in = &in, .out = &out, .arena = a, .row = it->row, .side = &g->side, .reject = &why};
 	int rc = g->header ? molecule_from_record(g, it, a, &in, &out, &m, &why, &smiles, e)
 			   : molecule_from_row(g, it, a, &in, &m, &why, &smiles, e);
@@ -257,7 +250,7 @@ static int item_work(struct segment *g, const struct item *it, struct buf *recor
 		rc = g->p->work(g->conf, &j, e);
 	if (!rc) {
 		struct err packing = {0};
-		rc = record_pack(g->header ? it : NULL, &in, &out, record, &packing);
+		rc = record_pack(g->header ? it : NULL, &in, &out, &g->record, &packing);
 		if (rc == ERR_LIMIT)
 			rc = molprog_refuse(&j, "too-large", "%s", packing.msg);
 		else if (rc)
@@ -274,27 +267,16 @@ static int item_work(struct segment *g, const struct item *it, struct buf *recor
 			   .id = j.id,
 			   .smiles = smiles,
 			   .row = j.row};
-	result_put(results, &r, rc ? NULL : &g->side, rc ? NULL : record);
+	result_put(result, &r, &g->side, &g->record);
 	return 0;
 }
 
-int parcel_start(void *segment, struct err *e)
+int item_start(struct segment *g, struct err *e)
 {
-	struct segment *g = segment;
 	g->arena = arena_new(1u << 18);
 	if (!g->arena)
 		return err_set(e, ERR_MEMORY, "no memory for a worker");
 	return g->p->start ? g->p->start(g->conf, e) : 0;
-}
-
-int parcel_work(struct segment *g, const uint8_t *job, size_t n, struct buf *results, struct err *e)
-{
-	static struct buf record;
-	struct item it;
-	int rc = 0;
-	for (size_t at = 0; !rc && item_get(job, n, &at, &it);)
-		rc = item_work(g, &it, &record, results, e);
-	return rc;
 }
 
 void item_describe(const struct segment *g, const struct item *it, struct arena *a, struct result *r)
