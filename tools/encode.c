@@ -1,0 +1,193 @@
+/* encode - embeddings of molecules by a trained model. */
+#include "learn_data.h"
+#include "learn_filter.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct encode {
+	struct cli cli;
+	const char *model;
+	struct opt_list out;
+	int64_t batch, mem;
+	int device;
+	bool drop_input, partial, alone;
+};
+static const char *const devices[] = {"auto", "cpu", NULL};
+#define AT(member) offsetof(struct encode, member)
+static const struct opt options[] = {
+    {"model", 'm', OPT_STR, "MODEL", "the model", AT(model), .flags = OPT_RECORDS | OPT_DIGEST},
+    {"out", 0, OPT_LIST, "NAME,..", "embeddings to write: h2d h3d himg c2d c3d cimg c g r a", AT(out),
+     .flags = OPT_RECORDS},
+    {"batch", 'b', OPT_INT, "N", "molecules of a block, at most 15", AT(batch), .min = 1, .max = NN_BLOCK_MOL - 1},
+    {"device", 0, OPT_CHOICE, "NAME", "auto or cpu", AT(device), .choices = devices},
+    {"drop-input", 0, OPT_FLAG, NULL, "leave out graphs, conformers and pictures", AT(drop_input),
+     .flags = OPT_RECORDS},
+    {"no-hypergraph", 0, OPT_FLAG, NULL, "g, r and a without the stream's hyperedges", AT(alone), .flags = OPT_RECORDS},
+    {"mem", 0, OPT_SIZE, "SIZE", "memory for embeddings that hyperedges mix", AT(mem), .flags = 0},
+    {"allow-partial", 0, OPT_FLAG, NULL, "use a model of a run that was stopped", AT(partial), .flags = 0},
+    {0},
+};
+/* What --drop-input leaves out: all that is as large as the molecule or its picture. */
+static const char *const input_fields[] = {"x",     "edge_index", "edge_attr", "z",        "pos",       "pos_all",
+					   "pos_h", "parent_h",   "img",       "atom_map", "pos_input", "z_input"};
+enum { N_INPUT = sizeof input_fields / sizeof *input_fields };
+
+struct run {
+	const struct encode *c;
+	struct kernels kernels;
+	struct nn_model *model;
+	struct nn_infer infer;
+	struct cli_sink sink;
+	struct arena *arena; /* of a block */
+	unsigned want;       /* bits of nn_embedding_names */
+};
+
+/* ---- which embeddings ----------------------------------------------------- */
+
+static int wanted_find(struct run *r, struct err *e)
+{
+	const struct nn_model *m = r->model;
+	unsigned after = 1u << NN_EMB_G | 1u << NN_EMB_R | 1u << NN_EMB_A;
+	bool codes = m->parts & NN_PART_CODES && m->trained_codes;
+	bool structure = m->parts & NN_PART_STRUCTURE && m->trained_structure;
+	if (!r->c->out.n)
+		r->want = structure ? 1u << NN_EMB_A : codes ? 1u << NN_EMB_UNIFIED : 1u << NN_EMB_H;
+	for (int i = 0; i < r->c->out.n; i++) {
+		const char *name = r->c->out.items[i];
+		int k = 0;
+		while (nn_embedding_names[k] && strcmp(name, nn_embedding_names[k]))
+			k++;
+		if (!nn_embedding_names[k]) {
+			const char *near = opt_nearest(name, nn_embedding_names, NN_N_EMBEDDING);
+			return err_set(e, ERR_USAGE, "--out %s: no such embedding%s%s", name,
+				       near ? "; did you mean " : "", near ? near : "");
+		}
+		r->want |= 1u << k;
+	}
+	if (r->want & after && !structure)
+		return err_set(e, ERR_USAGE, "g, r and a need the structure stage, which %s has not seen", r->c->model);
+	if (r->want & (7u << NN_EMB_C | 1u << NN_EMB_UNIFIED) && !codes)
+		return err_set(e, ERR_USAGE, "codes need pre-training, which %s has not seen", r->c->model);
+	for (int v = 0; v < NN_N_VIEW; v++)
+		if (r->want & (1u << (NN_EMB_H + v) | 1u << (NN_EMB_C + v)) && !(m->views & 1u << v))
+			return err_set(e, ERR_USAGE, "%s has no view %s", r->c->model, nn_view_names[v]);
+	return 0;
+}
+
+/* ---- records -------------------------------------------------------------- */
+
+static int header_write(struct run *r, struct ts_header *h, struct err *e)
+{
+	struct arena *a = r->c->cli.arena;
+	const char *blas[1][2] = {{"OpenBLAS", kernels_blas_name()}};
+	struct ts_node node;
+	int rc = cli_node(r->c, false, &node, e), n = 0;
+	if (rc)
+		return rc;
+	if (r->c->drop_input) {
+		const char **kept = arena_alloc(a, (size_t)(h->n_field + 1) * sizeof *kept);
+		for (int i = 0; i < h->n_field; i++) {
+			bool is_input = false;
+			for (int k = 0; k < N_INPUT; k++)
+				is_input |= !strcmp(h->fields[i], input_fields[k]);
+			if (!is_input)
+				kept[n++] = h->fields[i];
+		}
+		h->fields = kept;
+		h->n_field = n;
+	}
+	for (int k = 0; k < NN_N_EMBEDDING; k++)
+		if (r->want & 1u << k)
+			ts_header_add_field(h, arena_printf(a, "emb_%s", nn_embedding_names[k]), a);
+	node.n_library = 1;
+	node.libraries = blas;
+	ts_header_add_node(h, &node, a);
+	return ts_writer_header(r->sink.w, h, e);
+}
+
+static int header(void *ctx, struct ts_header *h, struct err *e)
+{
+	struct run *r = ctx;
+	int rc = learn_model_door(&r->c->cli, r->model, h, e);
+	return rc ? rc : header_write(r, h, e);
+}
+
+static bool has_embedding(int k, const uint8_t *has)
+{
+	return k >= NN_EMB_UNIFIED || has[k % NN_N_VIEW];
+}
+
+static int record_write(struct run *r, struct ts_map *m, int64_t i, const struct nn_embeddings *out, struct err *e)
+{
+	for (int k = 0; k < N_INPUT && r->c->drop_input; k++)
+		ts_unset(m, input_fields[k]);
+	for (int k = 0; k < NN_N_EMBEDDING; k++) {
+		char name[16];
+		int64_t d = out->width[k];
+		if (!(r->want & 1u << k) || !out->value[k] || !has_embedding(k, out->has + i * NN_N_VIEW))
+			continue;
+		float *x = arena_alloc(m->arena, (size_t)(d + 1) * sizeof *x);
+		for (int64_t j = 0; j < d; j++) {
+			x[j] = (float)out->value[k][i * d + j];
+			if (!isfinite(x[j]))
+				return err_set(e, ERR_NUMERIC, "an embedding that is no number");
+		}
+		snprintf(name, sizeof name, "emb_%s", nn_embedding_names[k]);
+		ts_set_tensor(m, name, TS_F32, x, 1, d);
+	}
+	return ts_writer_record(r->sink.w, m, e);
+}
+
+static int block(void *ctx, struct ts_map *const *rec, int64_t n, struct err *e)
+{
+	struct run *r = ctx;
+	struct nn_embeddings out;
+	int rc = nn_infer_embeddings(&r->infer, (const struct ts_map *const *)rec, n, r->want, &out, e);
+	for (int64_t i = 0; i < n && !rc; i++)
+		rc = record_write(r, rec[i], i, &out, e);
+	return rc;
+}
+
+static int end(void *ctx, const struct ts_end *in, struct err *e)
+{
+	struct run *r = ctx;
+	struct ts_end out;
+	ts_end_follow(&out, in);
+	return ts_writer_end(r->sink.w, &out, e);
+}
+
+int main(int argc, char **argv)
+{
+	struct encode c = {.cli = {.output = "-", .n_worker = 1}, .batch = NN_BLOCK_MOL - 1, .mem = INT64_C(2) << 30};
+	struct run r = {.c = &c};
+	struct err e = {0};
+	int code = cli_begin(&c, sizeof c, "encode", "[FILE ...]", options, NULL, argc, argv);
+	if (code >= 0)
+		return code;
+	struct pool *pool = pool_new((int)c.cli.n_worker);
+	const unsigned parts = NN_PART_ENCODERS | NN_PART_CODES | NN_PART_STRUCTURE;
+	int rc = c.model ? kernels_cpu(&r.kernels, pool, &e) : err_set(&e, ERR_USAGE, "which model? -m MODEL");
+	if (!rc)
+		rc = learn_model_open(c.model, parts, c.partial, &r.kernels, &r.model, &e);
+	if (!rc)
+		rc = wanted_find(&r, &e);
+	if (!rc)
+		rc = nn_infer_init(&r.infer, r.model, &e);
+	if (!rc)
+		rc = cli_sink_open(&c.cli, &r.sink, &e);
+	struct learn_filter f = {
+	    .c = &c.cli, .batch = c.batch, .ctx = &r, .header = header, .block = block, .end = end};
+	if (!rc)
+		rc = learn_filter_run(&f, &e);
+	int rc_close = cli_sink_close(&r.sink, !rc, &e);
+	rc = rc ? rc : rc_close;
+	nn_infer_free(&r.infer);
+	nn_model_free(r.model);
+	arena_free(r.arena);
+	kernels_cpu_free(&r.kernels);
+	pool_free(pool);
+	return rc ? cli_fail(&c.cli, &e) : EXIT_DONE;
+}
