@@ -89,7 +89,7 @@ int ts_sdf_write(FILE *out, const struct ts_header *h, const struct ts_map *m, s
 		return err_set(e, ERR_LIMIT, "%" PRId64 " atoms are too many for an SDF in V2000", n + n_h);
 	const struct ts_value *id = ts_get(m, "id");
 	ts_tsv_value(out, id);
-	fprintf(out, "\n  molrill        %s\n\n%3" PRId64 "%3" PRId64 "  0  0  0  0  0  0  0  0999 V2000\n",
+	fprintf(out, "\n  molrill           %s\n\n%3" PRId64 "%3" PRId64 "  0  0  0  0  0  0  0  0999 V2000\n",
 		pos ? "3D" : "2D", n + n_h, n_bond);
 	for (int64_t i = 0; i < n; i++)
 		atom_line(out, pos ? (const float *)pos->data + 3 * i : NULL, ((const int64_t *)z->data)[i]);
