@@ -12,6 +12,7 @@
 #define MAX_FUSED 6
 #define MAX_RING 24          /* larger rings are tried alone only */
 #define MAX_GROUPS (1 << 20) /* groups tried in one system: counted work */
+#define MANY_RINGS 300       /* of a system: only pairs are tried, as RDKit does */
 
 enum donor { DONOR_NONE, DONOR_VACANT, DONOR_ONE, DONOR_TWO, DONOR_ANY };
 
@@ -34,7 +35,7 @@ int work_pi_electrons(const struct work *w, int32_t i)
 	if (valence <= 1)
 		return -1;
 	for (int32_t k = w->adj_start[i]; k < w->adj_start[i + 1]; k++)
-		degree -= w->bond[w->adj[k]].type == WORK_ZERO;
+		degree -= work_twice_order(&w->bond[w->adj[k]], i) == 0;
 	if (degree > 3)
 		return -1;
 	int lone = mol_element_outer(a->z) - valence - a->charge;
@@ -55,7 +56,7 @@ static enum donor donor_of(const struct work *w, int32_t i)
 	const struct work_atom *a = &w->atom[i];
 	int32_t who = -1;
 	if (!a->z)
-		return DONOR_ANY;
+		return is_multiple(w, i, true, &who) ? DONOR_ONE : DONOR_ANY;
 	int n = work_pi_electrons(w, i);
 	if (n < 0)
 		return DONOR_NONE;
@@ -69,7 +70,7 @@ static enum donor donor_of(const struct work *w, int32_t i)
 			return takes_electrons(w->atom[who].z, a->z) ? DONOR_VACANT : DONOR_ONE;
 		int degree = work_degree(w, i) + a->n_h;
 		for (int32_t k = w->adj_start[i]; k < w->adj_start[i + 1]; k++)
-			degree -= w->bond[w->adj[k]].type == WORK_ZERO;
+			degree -= work_twice_order(&w->bond[w->adj[k]], i) == 0;
 		if (a->explicit_valence != degree)
 			return DONOR_ONE;
 		return a->charge == 1 ? DONOR_VACANT : DONOR_NONE;
@@ -87,7 +88,7 @@ static bool is_candidate(const struct work *w, int32_t i, enum donor d)
 	int valence = mol_element_valences(a->z)[0], z = a->z - a->charge;
 	if (valence > 0 && a->explicit_valence + a->implicit_h > mol_element_valences(z < 0 ? 0 : z > 118 ? 118 : z)[0])
 		return false;
-	if (a->n_radical && a->z != 6)
+	if (a->n_radical && (a->z != 6 || a->charge))
 		return false;
 	if (a->explicit_valence - work_degree(w, i) > 1) {
 		int n_multiple = 0;
@@ -143,7 +144,7 @@ static void mark_group(struct fused *f)
 static bool is_aromatic(struct fused *f)
 {
 	struct work *w = f->w;
-	int low = 0, high = 0;
+	int low = 0, high = 0, n_any = 0;
 	for (int32_t g = 0; g < f->n_group; g++) {
 		int32_t ring = f->ring[f->group[g]];
 		for (int32_t p = w->ring_start[ring]; p < w->ring_start[ring + 1]; p++)
@@ -164,6 +165,8 @@ static bool is_aromatic(struct fused *f)
 					high += 2;
 					break;
 				case DONOR_ANY:
+					n_any++;
+					low++;
 					high += 2;
 					break;
 				default:
@@ -172,6 +175,8 @@ static bool is_aromatic(struct fused *f)
 			f->count[i] = 0;
 		}
 	}
+	if (n_any > 1)
+		return false;
 	if (high >= 6) {
 		for (int n = low; n <= high; n++)
 			if ((n - 2) % 4 == 0)
@@ -232,7 +237,8 @@ static void try_system(struct fused *f, const int32_t *member, int32_t n_member,
 		for (int32_t p = w->ring_start[ring]; p < w->ring_start[ring + 1]; p++)
 			f->bond_count[w->ring_bond[p]] = 0;
 	}
-	for (int32_t size = 1; size <= MAX_FUSED && size <= n_member && f->n_bond_done < n_bond; size++)
+	for (int32_t size = 1;
+	     size <= (n_member > MANY_RINGS ? 2 : MAX_FUSED) && size <= n_member && f->n_bond_done < n_bond; size++)
 		for (int32_t m = 0; m < n_member && f->n_tried < MAX_GROUPS; m++) {
 			f->group[0] = member[m];
 			f->n_group = 0;
@@ -240,7 +246,7 @@ static void try_system(struct fused *f, const int32_t *member, int32_t n_member,
 		}
 }
 
-/* Neighbours of candidate rings: those that share a bond, if neither is too large. */
+/* Neighbours of candidate rings: those that share one bond and no more, if neither is too large. */
 static void find_neighbours(struct fused *f)
 {
 	struct work *w = f->w;
@@ -250,8 +256,7 @@ static void find_neighbours(struct fused *f)
 		cap += w->ring_start[f->ring[c] + 1] - w->ring_start[f->ring[c]];
 	int32_t *next = arena_alloc(w->arena, sizeof *next * (size_t)(cap + 1)), n = 0;
 	int32_t *who = arena_alloc(w->arena, sizeof *who * (size_t)(cap + 1));
-	int32_t *seen = arena_alloc(w->arena, sizeof *seen * (size_t)(f->n + 1));
-	memset(seen, -1, sizeof *seen * (size_t)(f->n + 1));
+	int32_t *n_shared = arena_calloc(w->arena, (size_t)f->n + 1, sizeof *n_shared);
 	for (int32_t c = 0; c < f->n; c++) {
 		int32_t ring = f->ring[c];
 		if (w->ring_start[ring + 1] - w->ring_start[ring] > MAX_RING)
@@ -265,7 +270,6 @@ static void find_neighbours(struct fused *f)
 	for (int pass = 0; pass < 2; pass++) {
 		if (pass) {
 			f->nbr = arena_alloc(w->arena, sizeof *f->nbr * (size_t)(n_pair + 1));
-			memset(seen, -1, sizeof *seen * (size_t)(f->n + 1));
 			n_pair = 0;
 		}
 		for (int32_t c = 0; c < f->n; c++) {
@@ -275,12 +279,18 @@ static void find_neighbours(struct fused *f)
 				continue;
 			for (int32_t p = w->ring_start[ring]; p < w->ring_start[ring + 1]; p++)
 				for (int32_t q = head[w->ring_bond[p]]; q >= 0; q = next[q])
-					if (who[q] != c && seen[who[q]] != c) {
-						seen[who[q]] = c;
+					n_shared[who[q]]++;
+			for (int32_t p = w->ring_start[ring]; p < w->ring_start[ring + 1]; p++)
+				for (int32_t q = head[w->ring_bond[p]]; q >= 0; q = next[q]) {
+					if (who[q] != c && n_shared[who[q]] == 1) {
 						if (pass)
 							f->nbr[n_pair] = who[q];
 						n_pair++;
 					}
+				}
+			for (int32_t p = w->ring_start[ring]; p < w->ring_start[ring + 1]; p++)
+				for (int32_t q = head[w->ring_bond[p]]; q >= 0; q = next[q])
+					n_shared[who[q]] = 0;
 		}
 		f->start[f->n] = n_pair;
 	}

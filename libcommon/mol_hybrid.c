@@ -10,7 +10,10 @@ static int total_degree(const struct work *w, int32_t i)
 
 static bool can_conjugate(const struct work *w, int32_t i)
 {
-	int z = w->atom[i].z, outer = mol_element_outer(z);
+	const struct work_atom *a = &w->atom[i];
+	int z = a->z, outer = mol_element_outer(z), valence = mol_element_valences(z)[0];
+	if (!a->charge && valence >= 0 && a->explicit_valence + a->implicit_h > valence) /* hypervalent */
+		return false;
 	return (z <= 10 || (outer != 5 && outer != 6) || (outer == 6 && total_degree(w, i) < 2)) &&
 	       work_pi_electrons(w, i) > 0;
 }

@@ -32,12 +32,8 @@ static bool is_option(const struct match *m, const struct work_bond *b)
 static enum role role_of(const struct work *w, int32_t i)
 {
 	const struct work_atom *a = &w->atom[i];
-	if (!a->z) {
-		for (int32_t k = w->adj_start[i]; k < w->adj_start[i + 1]; k++)
-			if (w->bond[w->adj[k]].aromatic)
-				return ROLE_MAY;
-		return ROLE_NONE;
-	}
+	if (!a->z)
+		return ROLE_MAY;
 	if (!a->aromatic)
 		return ROLE_NONE;
 	int sum = work_n_h(w, i);

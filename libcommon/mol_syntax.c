@@ -16,16 +16,12 @@
 #define N_RING_NUMBER 100000
 
 struct open_ring {
-	int32_t number, atom, bond; /* bond: number of the closure among those of this text */
-	uint8_t type, direction;
-	bool implied;
-	int32_t column;
+	int32_t number, atom, bond, column; /* bond: index of its closure */
 };
-struct closure { /* a ring bond, to be made when all atoms are known */
-	int32_t number, a, b;
+struct closure {                        /* a ring bond, to be made when all atoms are known */
+	int32_t number, from, to, made; /* from the atom that closes to the one that opened, as RDKit stores it */
 	uint8_t type, direction;
-	bool implied;
-	int32_t sequence;
+	bool implied, forward; /* forward: a dative arrow runs from the atom that opened */
 };
 struct reader {
 	struct work *w;
@@ -181,34 +177,34 @@ static int read_ring_number(struct reader *r)
 	while (k < r->n_open && r->open[k].number != number)
 		k++;
 	struct open_ring *o = &r->open[k];
-	int32_t here = r->previous, link;
+	int32_t here = r->previous, taken = k < r->n_open ? o->bond : r->n_closure;
 	if (k == r->n_open) {
 		if (r->n_open >= 4096)
 			return work_refuse(r->w, "too-large", start + 1, "more than 4096 rings open at once");
-		*o = (struct open_ring){number, here, r->n_closure, r->type, r->direction, r->implied, start};
-		r->closure[r->n_closure++] = (struct closure){number, here, -1, r->type, r->direction, r->implied, 0};
-		if (r->swap) /* the arrow points back: kept as a dative bond towards this atom */
-			r->closure[r->n_closure - 1].sequence = -1;
-		link = o->bond;
+		*o = (struct open_ring){number, here, r->n_closure, start};
+		r->closure[r->n_closure++] =
+		    (struct closure){.number = number,
+				     .to = here,
+				     .type = r->type,
+				     .direction = r->direction ? (uint8_t)(3 - r->direction) : 0,
+				     .implied = r->implied,
+				     .forward = !r->swap};
 		r->n_open++;
 	} else {
 		struct closure *c = &r->closure[o->bond];
 		if (o->atom == here)
 			return syntax(r, start, "a ring number that joins an atom to itself");
-		link = o->bond;
-		c->b = here;
-		if (o->implied && o->direction == MOL_DIR_NONE) { /* the first symbol rules, else the second */
-			c->a = here;
-			c->b = o->atom;
+		c->from = here;
+		if (c->implied && !c->direction) { /* the first symbol rules, else the second */
 			c->type = r->type;
 			c->implied = r->implied;
 			c->direction = r->direction;
-			c->sequence = r->swap ? -1 : 0;
+			c->forward = r->swap;
 		}
 		r->open[k] = r->open[--r->n_open];
 	}
 	r->w->atom[here].n_closure++;
-	r->written_value[r->n_written] = link;
+	r->written_value[r->n_written] = taken;
 	r->next_written[r->n_written] = r->written[here];
 	r->written[here] = r->n_written++;
 	clear_bond(r);
@@ -349,6 +345,8 @@ static int read_bracket(struct reader *r)
 		return e;
 	if (r->s[r->at] == ':') {
 		r->at++;
+		if (r->s[r->at] == '0' && isdigit((unsigned char)r->s[r->at + 1]))
+			return syntax(r, r->at, "an atom class with a leading zero");
 		atom.map = read_number(r, 6);
 		if (atom.map < 0)
 			return syntax(r, r->at, "\":\" without an atom class");
@@ -396,9 +394,9 @@ static int close_rings(struct reader *r)
 	qsort(order, (size_t)r->n_closure, sizeof *order, closure_order);
 	for (int32_t k = 0; k < r->n_closure; k++) {
 		struct closure *c = order[k];
-		bool back = c->sequence < 0;
-		c->sequence = w->n_bond;
-		add_bond(w, back ? c->b : c->a, back ? c->a : c->b, c->type, c->implied, c->direction);
+		bool turn = c->type == WORK_DATIVE && c->forward;
+		c->made = w->n_bond;
+		add_bond(w, turn ? c->to : c->from, turn ? c->from : c->to, c->type, c->implied, c->direction);
 	}
 	return 0;
 }
@@ -424,7 +422,7 @@ static void turn_tags(struct reader *r)
 		k += atom->n_closure;
 		int32_t at = k;
 		for (int32_t p = r->written[i]; p >= 0; p = r->next_written[p])
-			order[--at] = r->closure[r->written_value[p]].sequence;
+			order[--at] = r->closure[r->written_value[p]].made;
 		for (int32_t j = atom->first || !n_tree ? 0 : 1; j < n_tree; j++)
 			order[k++] = w->adj[start + j];
 		for (int32_t x = 0; x < n; x++)
@@ -485,12 +483,12 @@ static int read_all(struct reader *r)
 		} else if (c == ')') {
 			if (!r->n_stack)
 				return syntax(r, here, "\")\" without \"(\"");
-			if (last == '(' || r->has_bond)
+			if (last == '(' || last == '.' || r->has_bond)
 				return syntax(r, here, "a branch that ends without an atom");
 			r->previous = r->stack[--r->n_stack];
 			r->at++;
 		} else if (c == '.') {
-			if (r->previous < 0 || r->has_bond || last == '(' || r->n_stack)
+			if (r->previous < 0 || r->has_bond || last == '(')
 				return syntax(r, here, "\".\" where no fragment can end");
 			r->previous = -1;
 			r->at++;
