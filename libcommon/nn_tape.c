@@ -65,12 +65,20 @@ static void add_block(struct nn_tape *t, size_t nbytes)
 	t->used = 0;
 }
 
+static size_t held(const struct nn_tape *t)
+{
+	size_t total = 0;
+	for (int i = 0; i < t->n_block; i++)
+		total += t->blocks[i].nbytes;
+	return total;
+}
+
 void *nn_tape_alloc(struct nn_tape *t, size_t nbytes)
 {
 	size_t need = (nbytes + 63) / 64 * 64;
 	if (!t->n_block || t->blocks[t->n_block - 1].nbytes - t->used < need) {
-		size_t grown = t->n_block ? t->blocks[t->n_block - 1].nbytes : MIN_BLOCK;
-		add_block(t, need > grown ? need : grown);
+		size_t more = held(t) / 4 > MIN_BLOCK ? held(t) / 4 : MIN_BLOCK;
+		add_block(t, need > more ? need : more);
 	}
 	char *p = t->blocks[t->n_block - 1].p + t->used;
 	t->used += need;
@@ -80,9 +88,7 @@ void *nn_tape_alloc(struct nn_tape *t, size_t nbytes)
 void nn_tape_begin(struct nn_tape *t, bool train, uint64_t seed, uint64_t step)
 {
 	if (t->n_block > 1) { /* from now on the step fits in one */
-		size_t total = 0;
-		for (int i = 0; i < t->n_block; i++)
-			total += t->blocks[i].nbytes;
+		size_t total = held(t);
 		free_blocks(t);
 		add_block(t, total);
 	}
