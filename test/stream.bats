@@ -109,3 +109,36 @@ EOF
 		run -0 diff page want
 	done
 }
+
+@test "python reads what mol2graph writes: names, dtypes and shapes of PyTorch Geometric" {
+	printf 'CCO ethanol\nc1ccccc1 benzene\nN ammonia\n' | mol2graph --fp --scaffold > g.mts
+	run -0 /usr/bin/python3 - <<'EOF'
+import io, msgpack, msgpack_numpy, numpy as np, zstandard
+plain = zstandard.ZstdDecompressor().stream_reader(open('g.mts', 'rb').read(), read_across_frames=True).read()
+head, *records, end = msgpack.Unpacker(io.BytesIO(plain), object_hook=msgpack_numpy.decode)
+assert end['n'] == len(records) == 3 and head['features'] == 'ogb'
+for r, (n, e) in zip(records, [(3, 4), (6, 12), (1, 0)]):
+    assert r['x'].dtype == np.int64 and r['x'].shape == (n, 9), r['x'].shape
+    assert r['edge_index'].dtype == np.int64 and r['edge_index'].shape == (2, e)
+    assert r['edge_attr'].dtype == np.int64 and r['edge_attr'].shape == (e, 3)
+    assert r['z'].shape == (n,) and r['fp'].dtype == np.uint8 and r['fp'].shape == (256,)
+    pairs = list(map(tuple, r['edge_index'].T))
+    assert pairs == sorted(pairs) and set(pairs) == {(b, a) for a, b in pairs}
+    assert set(head['fields']) >= set(r)
+print([r['scaffold'] for r in records])
+EOF
+	assert_output "['', 'c1ccccc1', '']"
+}
+
+@test "a stage killed in mid-stream makes the last stage fail, without pipefail" {
+	printf '%s\n' 'row:int	emb_c:f32' > t
+	awk 'BEGIN { for (i = 0; i < 60000; i++) print i "\t" i ",1,2,3,4,5,6,7,8,9" }' >> t
+	"$maker" --fields row,emb_c < t > big.mts
+	mkfifo half
+	run -1 bash -c '
+		{ tscat --stream half & echo $! > pid; wait; } 2> /dev/null | tscat --check &
+		reader=$!
+		{ head -c "$(($(stat -c %s big.mts) * 2 / 3))" big.mts; sleep 0.3; kill -9 "$(cat pid)"; } > half
+		wait $reader'
+	assert_output --partial 'stream cut'
+}
