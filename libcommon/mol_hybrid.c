@@ -27,7 +27,7 @@ void work_set_conjugation(struct work *w)
 			continue;
 		for (int32_t p = w->adj_start[i]; p < w->adj_start[i + 1]; p++) {
 			struct work_bond *b = &w->bond[w->adj[p]];
-			if (work_twice_order(b, i) < 3)
+			if (work_twice_order(b, i) < 3 || !can_conjugate(w, work_other_end(b, i)))
 				continue;
 			for (int32_t q = w->adj_start[i]; q < w->adj_start[i + 1]; q++) {
 				struct work_bond *c = &w->bond[w->adj[q]];

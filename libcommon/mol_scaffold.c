@@ -39,6 +39,18 @@ static bool *find_kept(const struct mol *m, struct arena *a)
 	return kept;
 }
 
+/* What takes the place of a neighbour that goes: an aromatic heteroatom has one hydrogen more, others what their
+ * valence asks for. */
+static void give_hydrogen(struct work_atom *a, int order)
+{
+	if (a->aromatic && a->z != 6) {
+		a->n_h = (int16_t)(a->n_h + order);
+	} else {
+		a->n_h = 0;
+		a->no_implicit = false;
+	}
+}
+
 /* The kept atoms of m as a molecule in the making, with stereo as far as it is still given. */
 static void build_work(struct work *w, const struct mol *m, const bool *kept, int32_t *place)
 {
@@ -82,7 +94,7 @@ static void build_work(struct work *w, const struct mol *m, const bool *kept, in
 		for (int end = 0; end < 2; end++) {
 			int32_t i = end ? b->b : b->a;
 			if (kept[i]) {
-				w->atom[place[i]].n_h = (int16_t)(w->atom[place[i]].n_h + b->order);
+				give_hydrogen(&w->atom[place[i]], b->order);
 				lost[i] = true;
 			}
 		}
@@ -119,17 +131,16 @@ static void build_work(struct work *w, const struct mol *m, const bool *kept, in
 
 int mol_scaffold(const struct mol *m, struct arena *a, const char **smiles, struct err *e)
 {
-	struct work w = {.arena = a, .text = ""};
+	struct work w = {.arena = a, .text = "", .lenient = true};
 	*smiles = "";
 	if (!m->n_ring)
 		return 0;
 	int32_t *place = arena_alloc(a, sizeof *place * (size_t)(m->n_atom + 1));
 	build_work(&w, m, find_kept(m, a), place);
 	bool stereo = false;
-	for (int32_t i = 0; i < w.n_atom; i++) {
-		w.atom[i].explicit_valence = (int16_t)work_explicit_valence(&w, i);
+	work_assign_valence(&w);
+	for (int32_t i = 0; i < w.n_atom; i++)
 		stereo |= w.atom[i].tag != MOL_CHI_NONE;
-	}
 	for (int32_t k = 0; k < w.n_bond; k++)
 		stereo |= w.bond[k].sided;
 	if (stereo) {
