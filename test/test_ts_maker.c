@@ -31,7 +31,7 @@ static bool tensor_set(struct ts_map *m, const char *key, const char *kind, cons
 	int64_t n = 1, side = kind[n_kind] ? atoi(kind + n_kind + 1) : 0;
 	for (const char *p = cell; *p; p++)
 		n += *p == ',';
-	uint8_t *data = arena_alloc(arena, (size_t)n * 8);
+	void *data = arena_alloc(arena, (size_t)n * 8);
 	for (int64_t i = 0; i < n; i++) {
 		char *end;
 		double v = strtod(cell, &end);
@@ -46,7 +46,7 @@ static bool tensor_set(struct ts_map *m, const char *key, const char *kind, cons
 			((int64_t *)data)[i] = (int64_t)v;
 			break;
 		default:
-			data[i] = (uint8_t)v;
+			((uint8_t *)data)[i] = (uint8_t)v;
 		}
 		cell = end + (*end == ',');
 	}
