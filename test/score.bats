@@ -14,6 +14,13 @@ setup() {
 	refute_line --partial '0.8750'
 }
 
+@test "a task with labels of one class has no metric and is out of the mean" {
+	printf 'row\tid\tsmiles\tt\tu\ty.t\ty.u\n0\ta\tC\t0.9\t0.5\t1\t1\n1\tb\tC\t0.1\t0.2\t0\t1\n' > u.tsv
+	run -0 score u.tsv
+	assert_line "$(printf 'u\t2\tnan\tnan')"
+	assert_line "$(printf 'mean\t2\t1.0000\t1.0000')"
+}
+
 @test "regression: RMSE, MAE, R2" {
 	printf 'row\tid\tsmiles\tt\ty.t\n0\ta\tC\t1\t2\n1\tb\tC\t2\t2\n2\tc\tC\t5\t3\n' > r.tsv
 	run -0 score r.tsv
