@@ -142,7 +142,8 @@ int io_atomic_open(struct io_atomic *f, const char *path, struct err *e)
 		for (int i = 0; i < 1000 && f->fd < 0; i++) {
 			snprintf(f->temp, sizeof f->temp, "%.*s.%ld-%d.tmp", (int)sizeof f->temp - 32, f->path,
 				 (long)getpid(), i);
-			f->fd = open(f->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, there ? st.st_mode & 0777 : 0666);
+			f->fd =
+			    open(f->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, there ? st.st_mode & 0777 : 0666);
 			if (f->fd < 0 && errno != EEXIST)
 				break;
 		}

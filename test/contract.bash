@@ -175,7 +175,9 @@ check_bad_molecule() {
 	sed -n 2p "$T/rejects" | grep -q "^2	wrong	" || die "the row does not name row and id"
 	tscat --check "$T/whole" > "$T/out" || die "not a whole stream"
 	tscat --json "$T/whole" > "$T/out"
-	grep -q '"n": *4' "$T/out" && grep -q '"rejects": *1' "$T/out" && grep -q '"rows": *5' "$T/out" || die "the rows do not balance"
+	grep -q '"n": *4' "$T/out" || die "not 4 records"
+	grep -q '"rejects": *1' "$T/out" || die "not 1 reject"
+	grep -q '"rows": *5' "$T/out" || die "not 5 rows"
 	expect 1 "$P" "${args[@]}" --strict "$INPUTS/bad.smi"
 	told "row 2"
 	not_whole --strict
