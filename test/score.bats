@@ -14,10 +14,10 @@ setup() {
 	refute_line --partial '0.8750'
 }
 
-@test "a task with labels of one class has no metric and is out of the mean" {
+@test "a task with labels of one class has no ROC-AUC and is out of both means" {
 	printf 'row\tid\tsmiles\tt\tu\ty.t\ty.u\n0\ta\tC\t0.9\t0.5\t1\t1\n1\tb\tC\t0.1\t0.2\t0\t1\n' > u.tsv
 	run -0 score u.tsv
-	assert_line "$(printf 'u\t2\tnan\tnan')"
+	assert_line "$(printf 'u\t2\tnan\t1.0000')"
 	assert_line "$(printf 'mean\t2\t1.0000\t1.0000')"
 }
 

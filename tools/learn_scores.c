@@ -172,17 +172,16 @@ static double percentile(double *v, int64_t n, double q)
 	return i + 1 < m ? v[i] + (at - (double)i) * (v[i + 1] - v[i]) : v[i];
 }
 
-/* One metric of all tasks and, behind them, their mean. With labels of one class neither ROC-AUC nor PR-AUC exists. */
-static void metric_compute(const struct scores *s, enum nn_metric m, const double *pred, const double *y, double *out)
+/* A resample whose labels of a task are of one class says nothing of that task's ROC-AUC or PR-AUC. */
+static void one_class_drop(const struct scores *s, enum nn_metric m, const double *y, double *values)
 {
-	out[s->n_task] = nn_metric_mean(m, pred, y, s->n, s->n_task, out);
 	for (int t = 0; t < s->n_task && (m == NN_METRIC_ROC_AUC || m == NN_METRIC_PR_AUC); t++) {
 		bool seen[2] = {false, false};
 		for (int64_t i = 0; i < s->n; i++)
 			if (!isnan(y[i * s->n_task + t]))
 				seen[y[i * s->n_task + t] > 0.5] = true;
 		if (!seen[0] || !seen[1])
-			out[t] = NAN;
+			values[t] = NAN;
 	}
 }
 
@@ -194,7 +193,8 @@ void scores_compute(struct scores *s, int64_t n_boot, uint64_t seed, struct aren
 	s->low = arena_alloc(a, n_value * sizeof *s->low);
 	s->high = arena_alloc(a, n_value * sizeof *s->high);
 	for (int k = 0; k < s->n_metric; k++)
-		metric_compute(s, s->metrics[k], s->pred, s->y, s->value + k * width);
+		s->value[k * width + s->n_task] =
+		    nn_metric_mean(s->metrics[k], s->pred, s->y, s->n, s->n_task, s->value + k * width);
 	if (n_boot <= 0)
 		return;
 	double *pred = arena_alloc(a, n_cell * sizeof *pred), *y = arena_alloc(a, n_cell * sizeof *y);
@@ -209,8 +209,11 @@ void scores_compute(struct scores *s, int64_t n_boot, uint64_t seed, struct aren
 			memcpy(pred + i * s->n_task, s->pred + from * s->n_task, row_nbytes);
 			memcpy(y + i * s->n_task, s->y + from * s->n_task, row_nbytes);
 		}
-		for (int k = 0; k < s->n_metric; k++)
-			metric_compute(s, s->metrics[k], pred, y, one + k * width);
+		for (int k = 0; k < s->n_metric; k++) {
+			one[k * width + s->n_task] =
+			    nn_metric_mean(s->metrics[k], pred, y, s->n, s->n_task, one + k * width);
+			one_class_drop(s, s->metrics[k], y, one + k * width);
+		}
 		for (size_t v = 0; v < n_value; v++)
 			boot[v * (size_t)n_boot + (size_t)b] = one[v];
 	}
