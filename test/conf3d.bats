@@ -83,7 +83,7 @@ setup() {
 		    assert r['id'] == s['id'] and abs(r['energy'][0] - s['energy'][0]) < 0.01, (r['energy'], s['energy'])
 		    assert np.allclose(gap(r['pos']).sum(), gap(t['pos']).sum(), atol=0.01) and (t['pos'] == u['pos']).all()
 	PY
-	awk 'FNR == 12 { at = substr($0, 1, 28); print at "13" substr($0, 31); next } FNR == 13 { print at "17" substr($0, 31); next } { print }' a.sdf > bad.sdf
+	awk 'FNR == 8 { at = substr($0, 1, 30) } FNR == 9 { $0 = at substr($0, 31) } { print }' a.sdf > bad.sdf
 	run -3 --separate-stderr conf3d --use-input-coordinates --method dg --limit 1 --rejects r.tsv -o o bad.sdf
 	run -0 grep -c clash r.tsv
 	run -3 --separate-stderr conf3d --use-input-coordinates --method dg --rejects r.tsv -o o a.smi
