@@ -70,8 +70,28 @@ void cpu_gemm_serial(bool ta, bool tb, int64_t m, int64_t n, int64_t kk, double 
 			    (const void *)b, (int)ldb, beta, (void *)c, (int)ldc);
 }
 
+/* BLAS takes other paths for other sizes, and their sums differ in the last bit: here all have one size. */
+void cpu_gemm_blocks(bool tb, int64_t m, int64_t n, int64_t kk, double alpha, const real *a, int64_t lda, const real *b,
+		     int64_t ldb, real *c, int64_t ldc)
+{
+	int64_t whole = m / CPU_BLOCK * CPU_BLOCK, rest = m - whole;
+	for (int64_t i = 0; i < whole; i += CPU_BLOCK)
+		cpu_gemm_serial(false, tb, CPU_BLOCK, n, kk, alpha, a + i * lda, lda, b, ldb, 0, c + i * ldc, ldc);
+	if (!rest)
+		return;
+	real *in = calloc((size_t)(CPU_BLOCK * (kk + n)), sizeof *in), *out = in + CPU_BLOCK * kk;
+	if (!in)
+		abort();
+	for (int64_t i = 0; i < rest; i++)
+		memcpy(in + i * kk, a + (whole + i) * lda, (size_t)kk * sizeof *in);
+	cpu_gemm_serial(false, tb, CPU_BLOCK, n, kk, alpha, in, kk, b, ldb, 0, out, n);
+	for (int64_t i = 0; i < rest; i++)
+		memcpy(c + (whole + i) * ldc, out + i * n, (size_t)n * sizeof *c);
+	free(in);
+}
+
 struct gemm_job {
-	bool ta, tb, by_column;
+	bool ta, tb, by_column, blocks;
 	int64_t m, n, kk, lda, ldb, ldc;
 	double alpha, beta;
 	const real *a, *b;
@@ -83,7 +103,10 @@ static void gemm_chunk(void *ctx, int64_t chunk, int thread)
 	(void)thread;
 	const struct gemm_job *j = ctx;
 	int64_t from = chunk * CPU_ROWS;
-	if (j->by_column)
+	if (j->blocks)
+		cpu_gemm_blocks(j->tb, cpu_min(CPU_ROWS, j->m - from), j->n, j->kk, j->alpha, j->a + from * j->lda,
+				j->lda, j->b, j->ldb, j->c + from * j->ldc, j->ldc);
+	else if (j->by_column)
 		cpu_gemm_serial(j->ta, j->tb, j->m, cpu_min(CPU_ROWS, j->n - from), j->kk, j->alpha, j->a, j->lda,
 				j->b + (j->tb ? from * j->ldb : from), j->ldb, j->beta, j->c + from, j->ldc);
 	else
@@ -95,9 +118,11 @@ static void gemm_chunk(void *ctx, int64_t chunk, int thread)
 static void gemm(const struct kernels *k, bool ta, bool tb, int64_t m, int64_t n, int64_t kk, double alpha,
 		 const real *a, int64_t lda, const real *b, int64_t ldb, double beta, real *c, int64_t ldc)
 {
+	bool blocks = k->fixed_rows && !ta && beta == 0 && n > 0 && kk > 0;
 	struct gemm_job j = {.ta = ta,
 			     .tb = tb,
-			     .by_column = m <= CPU_ROWS && n > CPU_ROWS,
+			     .blocks = blocks,
+			     .by_column = !blocks && m <= CPU_ROWS && n > CPU_ROWS,
 			     .m = m,
 			     .n = n,
 			     .kk = kk,

@@ -20,6 +20,7 @@
 enum {
 	CPU_ENTRIES = 1 << 15, /* of a chunk of entry-wise work */
 	CPU_ROWS = 256,        /* of a chunk of rows with a product or a sum */
+	CPU_BLOCK = 64,        /* rows of a product where fixed_rows is set; divides CPU_ROWS */
 };
 
 /* Calls fn once for each chunk, by the pool where there is one. */
@@ -30,6 +31,9 @@ void *cpu_scratch(const struct kernels *k, int slot, size_t nbytes);
 /* One product without chunks, by the thread that calls. */
 void cpu_gemm_serial(bool ta, bool tb, int64_t m, int64_t n, int64_t kk, double alpha, const real *a, int64_t lda,
 		     const real *b, int64_t ldb, double beta, real *c, int64_t ldc);
+/* c = a op(b) in blocks of CPU_BLOCK rows, the last one filled up with zeros. */
+void cpu_gemm_blocks(bool tb, int64_t m, int64_t n, int64_t kk, double alpha, const real *a, int64_t lda, const real *b,
+		     int64_t ldb, real *c, int64_t ldc);
 
 static inline int64_t cpu_n_chunk(int64_t n, int64_t size)
 {

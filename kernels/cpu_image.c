@@ -111,7 +111,11 @@ static void conv_chunk(void *ctx, int64_t chunk, int thread)
 		gather_windows(c, j->x, first, n, windows);
 		col = windows;
 	}
-	cpu_gemm_serial(false, true, n, c->c_out, size, 1, col, size, j->w, size, 0, j->y + first * c->c_out, c->c_out);
+	if (j->k->fixed_rows)
+		cpu_gemm_blocks(true, n, c->c_out, size, 1, col, size, j->w, size, j->y + first * c->c_out, c->c_out);
+	else
+		cpu_gemm_serial(false, true, n, c->c_out, size, 1, col, size, j->w, size, 0, j->y + first * c->c_out,
+				c->c_out);
 }
 
 static void conv(const struct kernels *k, const struct k_conv *c, const real *x, const real *weight, real *y)

@@ -89,6 +89,9 @@ struct kernels {
 	struct pool *pool;
 
 	void *self; /* the back end's own */
+	/* Products row by row of op(a) = a in blocks of one size, short ones filled up: the bytes of a row do not
+	 * depend on how many others there are. For inference; training has no use for it. */
+	bool fixed_rows;
 
 	/* ---- memory ---- */
 	void *(*alloc)(size_t nbytes); /* NULL: no memory; aligned to 64 bytes */

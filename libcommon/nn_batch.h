@@ -38,12 +38,6 @@ int nn_batch_collate(const struct nn_reading *r, const struct ts_map *const *rec
 		     const struct nn_picture_choice *c, struct arena *a, struct nn_batch *b, struct err *e);
 /* Pictures that a record holds: V, 1 without views, 0 without img. */
 int64_t nn_record_pictures(const struct ts_map *rec);
-/*
- * Adds molecules of no meaning (single atoms, white pictures) until the batch has n_mol molecules, n_atom atoms and
- * n_mol conformers and pictures of the views read: sizes that do not depend on the molecules, so that the bytes of a
- * row do not depend on its neighbours. The batch must be smaller in each.
- */
-void nn_batch_pad(const struct nn_reading *r, struct nn_batch *b, int64_t n_mol, int64_t n_atom, struct arena *a);
 /* Resamples a picture [s, s, c] to [to, to, 3]: each pixel is the mean over its area. */
 void nn_picture_resample(const uint8_t *in, int64_t s, int64_t c, uint8_t *out, int64_t to);
 

@@ -1,4 +1,4 @@
-/* nn_infer.c - inference in fixed blocks: what does not belong to a molecule pads the block to a size of its own. */
+/* nn_infer.c - inference on records, block by block, mean over the pictures of each. */
 #include "nn_infer.h"
 
 #include <stdlib.h>
@@ -9,7 +9,9 @@ const char *const nn_embedding_names[] = {"h2d", "h3d", "himg", "c2d", "c3d", "c
 int nn_infer_init(struct nn_infer *f, struct nn_model *m, struct err *e)
 {
 	*f = (struct nn_infer){.model = m, .reading = nn_reading_of(m)};
-	f->tape = nn_tape_new(m->k);
+	f->kernels = *m->k;
+	f->kernels.fixed_rows = true;
+	f->tape = nn_tape_new(&f->kernels);
 	f->arena = arena_new(1 << 20);
 	if (f->tape && f->arena)
 		return 0;
@@ -38,9 +40,9 @@ static int64_t n_atom_of(const struct ts_map *rec)
 int64_t nn_infer_take(const struct ts_map *const *rec, int64_t n)
 {
 	int64_t n_atom = 0, i = 0;
-	for (; i < n && i < NN_BLOCK_MOL - 1; i++) {
+	for (; i < n && i < NN_BLOCK_MOL; i++) {
 		n_atom += n_atom_of(rec[i]);
-		if (i && n_atom + NN_BLOCK_MOL >= NN_BLOCK_ATOM)
+		if (i && n_atom > NN_BLOCK_ATOM)
 			break;
 	}
 	return i;
@@ -60,17 +62,8 @@ static int block_begin(struct nn_infer *f, const struct ts_map *const *rec, int6
 		       struct err *e)
 {
 	struct nn_picture_choice choice = {.fixed = pass};
-	int64_t n_atom = 0;
 	nn_tape_begin(f->tape, false, 0, 0);
-	int rc = nn_batch_collate(&f->reading, rec, n, &choice, f->arena, b, e);
-	if (rc)
-		return rc;
-	for (int64_t i = 0; i < n; i++)
-		n_atom += n_atom_of(rec[i]);
-	/* An atom for each conformer that may be missing, besides those of the molecules. */
-	int64_t n_block = (n_atom + NN_BLOCK_MOL) / NN_BLOCK_ATOM + 1;
-	nn_batch_pad(&f->reading, b, NN_BLOCK_MOL, n_block * NN_BLOCK_ATOM, f->arena);
-	return 0;
+	return nn_batch_collate(&f->reading, rec, n, &choice, f->arena, b, e);
 }
 
 /* Adds rows of x to sum [n, d] (double) for the records that have a picture of this pass. */
@@ -158,8 +151,7 @@ int nn_infer_embeddings(struct nn_infer *f, const struct ts_map *const *rec, int
 			real *rows = arena_calloc(f->arena, (size_t)(n * d) + 1, sizeof *rows);
 			nn_download(f->tape, x, host);
 			for (int64_t i = 0; i < x->n; i++)
-				if ((row ? row[i] : i) < n)
-					memcpy(rows + (row ? row[i] : i) * d, host + i * d, (size_t)d * sizeof *rows);
+				memcpy(rows + (row ? row[i] : i) * d, host + i * d, (size_t)d * sizeof *rows);
 			if (!sum[k])
 				sum[k] = arena_calloc(f->arena, (size_t)(n * d) + 1, sizeof **sum);
 			pass_add(sum[k], rows, n, d, rec, pass);

@@ -1,24 +1,27 @@
 /*
- * nn_infer.h - layer 3: inference on records, in blocks of fixed, padded size.
+ * nn_infer.h - layer 3: inference on records, block by block.
  *
- * The bytes of a row depend on its record and the model alone, not on its neighbours in the block.
+ * The bytes of a row depend on its record and the model alone, not on its neighbours in the block: every product is
+ * made of blocks of rows of fixed, padded size (struct kernels, fixed_rows), and nothing else mixes rows.
  */
 #ifndef MOLRILL_NN_INFER_H
 #define MOLRILL_NN_INFER_H
 
 #include "nn_batch.h"
 
-enum { NN_BLOCK_MOL = 16, NN_BLOCK_ATOM = 448 };
+enum { NN_BLOCK_MOL = 16, NN_BLOCK_ATOM = 448 }; /* at most, but for a molecule that is larger alone */
 
 struct nn_infer {
 	struct nn_model *model;
+	struct kernels kernels; /* the model's, with fixed_rows */
 	struct nn_reading reading;
 	struct nn_tape *tape;
 	struct arena *arena;
 };
-int nn_infer_init(struct nn_infer *f, struct nn_model *m, struct err *e); /* the model must outlive it */
+/* f must stay where it is; the model must outlive it. */
+int nn_infer_init(struct nn_infer *f, struct nn_model *m, struct err *e);
 void nn_infer_free(struct nn_infer *f);
-/* How many of the n records make the next block: at least 1, at most NN_BLOCK_MOL - 1. */
+/* How many of the n records make the next block: at least 1, at most NN_BLOCK_MOL. */
 int64_t nn_infer_take(const struct ts_map *const *rec, int64_t n);
 /* Outputs of the head [n, n_task], mean over the pictures of a record; see nn_model_to_predictions. */
 int nn_infer_logits(struct nn_infer *f, const struct ts_map *const *rec, int64_t n, real *out, struct err *e);

@@ -21,7 +21,7 @@ static const struct opt options[] = {
     {"model", 'm', OPT_STR, "MODEL", "the model", AT(model), .flags = OPT_RECORDS | OPT_DIGEST},
     {"out", 0, OPT_LIST, "NAME,..", "embeddings to write: h2d h3d himg c2d c3d cimg c g r a", AT(out),
      .flags = OPT_RECORDS},
-    {"batch", 'b', OPT_INT, "N", "molecules of a block, at most 15", AT(batch), .min = 1, .max = NN_BLOCK_MOL - 1},
+    {"batch", 'b', OPT_INT, "N", "molecules of a block, at most 16", AT(batch), .min = 1, .max = NN_BLOCK_MOL},
     {"device", 0, OPT_CHOICE, "NAME", "auto or cpu", AT(device), .choices = devices},
     {"drop-input", 0, OPT_FLAG, NULL, "leave out graphs, conformers and pictures", AT(drop_input),
      .flags = OPT_RECORDS},
@@ -161,7 +161,7 @@ static int end(void *ctx, const struct ts_end *in, struct err *e)
 
 int main(int argc, char **argv)
 {
-	struct encode c = {.cli = {.output = "-", .n_worker = 1}, .batch = NN_BLOCK_MOL - 1, .mem = INT64_C(2) << 30};
+	struct encode c = {.cli = {.output = "-", .n_worker = 1}, .batch = NN_BLOCK_MOL, .mem = INT64_C(2) << 30};
 	struct run r = {.c = &c};
 	struct err e = {0};
 	int code = cli_begin(&c, sizeof c, "encode", "[FILE ...]", options, NULL, argc, argv);

@@ -53,7 +53,7 @@ static int logits_of(struct learn_run *r, const int64_t *idx, int64_t n, real *o
 	int rc = 0;
 	for (int64_t from = 0; from < n && !rc; from += n_held) {
 		arena_reset(r->arena);
-		for (n_held = 0; n_held < NN_BLOCK_MOL - 1 && from + n_held < n && !rc; n_held++) {
+		for (n_held = 0; n_held < NN_BLOCK_MOL && from + n_held < n && !rc; n_held++) {
 			rc = nn_data_get(r->data.records, idx[from + n_held], r->arena, &map[n_held], e);
 			rec[n_held] = &map[n_held];
 		}

@@ -64,7 +64,7 @@ int learn_filter_run(const struct learn_filter *f, struct err *e)
 {
 	struct holding h = {.n = 0};
 	struct cli_stream *in = NULL;
-	int64_t most = f->batch < NN_BLOCK_MOL ? f->batch : NN_BLOCK_MOL - 1, n_done = 0;
+	int64_t most = f->batch < NN_BLOCK_MOL ? f->batch : NN_BLOCK_MOL, n_done = 0;
 	int item = 0, rc = cli_stream_open(f->c, &in, e);
 	struct cli_progress *line = cli_progress_new(f->c, -1);
 	struct arena *header_arena = arena_new(0);

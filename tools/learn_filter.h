@@ -13,7 +13,7 @@ int learn_model_door(const struct cli *c, const struct nn_model *m, const struct
 
 /*
  * Streams all segments in constant memory. header sees each segment's header; block sees records in order, at most
- * `batch` (at most NN_BLOCK_MOL - 1) and no more than fit into a block, unpacked and in an arena each, so that fields
+ * `batch` (at most NN_BLOCK_MOL) and no more than fit into a block, unpacked and in an arena each, so that fields
  * may be added; end sees the end map.
  */
 struct learn_filter {

@@ -59,7 +59,7 @@ int learn_codes_fill(struct learn_run *r, struct err *e)
 	for (int64_t from = 0; from < n && !rc; from += n_held) {
 		struct nn_embeddings out;
 		arena_reset(a);
-		for (n_held = 0; n_held < NN_BLOCK_MOL - 1 && from + n_held < n && !rc; n_held++) {
+		for (n_held = 0; n_held < NN_BLOCK_MOL && from + n_held < n && !rc; n_held++) {
 			rc = nn_data_get(r->data.records, from + n_held, a, &map[n_held], e);
 			rec[n_held] = &map[n_held];
 		}
