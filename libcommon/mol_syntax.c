@@ -18,8 +18,9 @@
 struct open_ring {
 	int32_t number, atom, bond, column; /* bond: index of its closure */
 };
-struct closure {                        /* a ring bond, to be made when all atoms are known */
-	int32_t number, from, to, made; /* from the atom that closes to the one that opened, as RDKit stores it */
+struct closure { /* a ring bond, to be made when all atoms are known */
+	int32_t number, from, to, made,
+	    column; /* from the atom that closes to the one that opened, as RDKit stores it */
 	uint8_t type, direction;
 	bool implied, forward; /* forward: a dative arrow runs from the atom that opened */
 };
@@ -195,6 +196,7 @@ static int read_ring_number(struct reader *r)
 		if (o->atom == here)
 			return syntax(r, start, "a ring number that joins an atom to itself");
 		c->from = here;
+		c->column = start;
 		if (c->implied && !c->direction) { /* the first symbol rules, else the second */
 			c->type = r->type;
 			c->implied = r->implied;
@@ -326,6 +328,13 @@ static int read_bracket(struct reader *r)
 		z = read_number(r, 3);
 		if (z < 1 || z > 118)
 			return syntax(r, start, "no such element");
+	} else if (r->s[r->at] == '\'' &&
+		   isupper((unsigned char)r->s[r->at + 1])) { /* 'Rf' to 'Og', as RDKit takes them */
+		char symbol[3] = {r->s[r->at + 1], r->s[r->at + 2], 0};
+		z = mol_element_number(symbol);
+		if (z < 104 || r->s[r->at + 3] != '\'')
+			return syntax(r, r->at, "no such element in quotes");
+		r->at += 4;
 	} else {
 		len = read_symbol(r->s + r->at, true, &z, &aromatic);
 		if (!len)
@@ -439,7 +448,10 @@ static void turn_tags(struct reader *r)
 static int pair_order(const void *pa, const void *pb)
 {
 	const int32_t *a = pa, *b = pb;
-	return a[0] != b[0] ? (a[0] < b[0] ? -1 : 1) : a[1] != b[1] ? (a[1] < b[1] ? -1 : 1) : 0;
+	for (int k = 0; k < 3; k++)
+		if (a[k] != b[k])
+			return a[k] < b[k] ? -1 : 1;
+	return 0;
 }
 
 static int check_double_bonds(struct reader *r)
@@ -447,16 +459,22 @@ static int check_double_bonds(struct reader *r)
 	struct work *w = r->w;
 	if (!r->n_closure)
 		return 0;
-	int32_t(*pair)[2] = arena_alloc(w->arena, sizeof *pair * (size_t)w->n_bond);
+	int32_t(*pair)[3] = arena_alloc(w->arena, sizeof *pair * (size_t)w->n_bond);
 	for (int32_t k = 0; k < w->n_bond; k++) {
 		int32_t a = w->bond[k].a, b = w->bond[k].b;
 		pair[k][0] = a < b ? a : b;
 		pair[k][1] = a < b ? b : a;
+		pair[k][2] = k;
 	}
 	qsort(pair, (size_t)w->n_bond, sizeof *pair, pair_order);
-	for (int32_t k = 1; k < w->n_bond; k++)
-		if (pair[k][0] == pair[k - 1][0] && pair[k][1] == pair[k - 1][1])
-			return syntax(r, w->atom[pair[k][1]].column - 1, "a ring number that doubles a bond");
+	for (int32_t k = 1; k < w->n_bond; k++) {
+		if (pair[k][0] != pair[k - 1][0] || pair[k][1] != pair[k - 1][1])
+			continue;
+		int32_t c = 0;
+		while (r->closure[c].made != pair[k][2])
+			c++;
+		return syntax(r, r->closure[c].column, "a ring number that doubles a bond");
+	}
 	return 0;
 }
 
