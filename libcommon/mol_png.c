@@ -2,6 +2,7 @@
 #include <png.h>
 #include <stdlib.h>
 #include <string.h>
+#include <zlib.h>
 
 #include "mol_draw.h"
 
@@ -40,24 +41,20 @@ static int palette_index(struct palette *t, uint32_t c)
 	return t->n++;
 }
 
-/* Indices of all pixels for the finest rounding that fits into 256 colours. */
+/* Indices of all pixels for the finest rounding that fits into 256 colours. Most pixels are as the one before. */
 static void palette_map(struct palette *t, const uint8_t *pixels, int64_t n, int channels, uint8_t *index)
 {
 	for (int drop = 0; drop < 8; drop++) {
 		int64_t i = 0;
-		uint32_t before = 0;
-		int at = -1;
+		int at = 0;
 		memset(t, 0, sizeof *t);
-		for (; i < n; i++) {
-			uint32_t c = color_rounded(pixels + i * channels, channels, drop);
-			if (at < 0 || c != before) {
-				at = palette_index(t, c), before = c;
-				if (at < 0)
-					break;
-			}
+		for (; i < n && at >= 0; i++) {
+			const uint8_t *p = pixels + i * channels, *q = p - channels;
+			if (!i || p[0] != q[0] || (channels == 3 && (p[1] != q[1] || p[2] != q[2])))
+				at = palette_index(t, color_rounded(p, channels, drop));
 			index[i] = (uint8_t)at;
 		}
-		if (i == n)
+		if (at >= 0)
 			return;
 	}
 }
@@ -102,6 +99,7 @@ int mol_png_encode(const uint8_t *pixels, int32_t w, int32_t h, int channels, st
 	png_set_PLTE(png, info, t->color, t->n);
 	png_set_filter(png, 0, PNG_FILTER_NONE);
 	png_set_compression_level(png, 1);
+	png_set_compression_strategy(png, Z_RLE); /* runs of white, and little else */
 	png_write_info(png, info);
 	for (int32_t y = 0; y < h; y++)
 		png_write_row(png, index + (int64_t)y * w);

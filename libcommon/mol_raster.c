@@ -2,6 +2,7 @@
 #include "mol_raster.h"
 
 #include <math.h>
+#include <string.h>
 
 static double at_least(double a, double b)
 {
@@ -12,9 +13,10 @@ static double at_most(double a, double b)
 	return a < b ? a : b;
 }
 
-/* Mixes color into a pixel; cover is in 1/256. */
+/* Mixes color into a pixel; cover is in 1/256, in steps of a sixteenth, so that a palette holds what comes of it. */
 static void blend(uint8_t *p, const uint8_t color[3], int cover)
 {
+	cover = (cover + 8) & ~15;
 	for (int k = 0; k < 3; k++)
 		p[k] = (uint8_t)(p[k] + ((color[k] - p[k]) * cover + 128) / 256);
 }
@@ -88,8 +90,7 @@ void mol_picture_grey(const uint8_t *rgb, int64_t n, uint8_t *grey)
 void mol_scene_paint(const struct mol_scene *s, uint8_t *rgb)
 {
 	struct raster r = {rgb, s->size_px, s->size_px};
-	for (int64_t i = 0; i < (int64_t)s->size_px * s->size_px * 3; i++)
-		rgb[i] = 255;
+	memset(rgb, 255, (size_t)s->size_px * (size_t)s->size_px * 3);
 	for (int32_t i = 0; i < s->n_shape; i++) {
 		const struct mol_shape *h = &s->shape[i];
 		switch (h->kind) {
