@@ -46,7 +46,9 @@ static void arc_close(struct vec p, struct vec q, const double *chord, int32_t n
 	if (dist < 1e-9)
 		dist = 1e-9, d = (struct vec){1e-9, 0};
 	double low = 0, high = 2 * PLANE_PI;
-	for (int step = 0; step < 46; step++) {
+	if (fabs(dist - 1) < 1e-9 && fabs(length - n) < 1e-9) /* a regular polygon on a bond */
+		low = high = 2 * PLANE_PI * n / (n + 1);
+	for (int step = 0; step < 46 && low < high; step++) {
 		double span = (low + high) / 2, sum = 0, s = plane_polar(span / 2).y / dist;
 		for (int32_t i = 0; i < n; i++)
 			sum += 2 * plane_asin(chord[i] * s);
