@@ -36,6 +36,8 @@ static const struct opt own[] = {
      AT(metric), .flags = OPT_RECORDS},
     {"keep", 0, OPT_CHOICE, "WHICH", "the model written: best (on the validation set) or last", AT(keep),
      .flags = OPT_RECORDS, .choices = keeps},
+    {"shuffle-labels", 0, OPT_FLAG, NULL, "control: training molecules get each other's labels", AT(shuffle_labels),
+     .flags = OPT_RECORDS},
     {"patience", 0, OPT_INT, "N", "stop after so many epochs without a better metric (0: never)", AT(patience),
      .flags = OPT_RECORDS, .max = 1e9},
     {"save-every", 0, OPT_INT, "N", "write the model every N steps (0: at the end)", AT(save_every), .max = 1e12},

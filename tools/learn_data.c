@@ -170,7 +170,7 @@ int learn_data_read(const struct cli *c, const struct learn_need *need, struct l
 		return rc;
 	d->n = ts_spool_count(d->gathered.spool);
 	d->row = (const int64_t *)(const void *)d->bufs[ROW].data;
-	d->y = need->labels ? (const float *)(const void *)d->bufs[Y].data : NULL;
+	d->y = need->labels ? (float *)(void *)d->bufs[Y].data : NULL;
 	d->has_split = g.n_with_split > 0;
 	if (!d->n)
 		return err_set(e, ERR_SCHEMA, "no record to train on");
@@ -187,6 +187,27 @@ int learn_data_read(const struct cli *c, const struct learn_need *need, struct l
 	if (!rc && need->spool)
 		rc = spool_keep(d, need->spool, e);
 	return rc ? rc : nn_data_new(&d->records, d->gathered.spool, need->mem_nbytes, e);
+}
+
+void learn_data_shuffle_labels(struct learn_data *d, uint64_t seed)
+{
+	enum { STREAM_SHUFFLE = 0x6c6162 }; /* of the seed: apart from the parameters' and the epochs' */
+	int64_t n = d->n_item[NN_TRAIN], *from = malloc((size_t)(n + 1) * sizeof *from);
+	size_t nbytes = (size_t)d->n_task * sizeof *d->y;
+	float *y = malloc((size_t)(n + 1) * nbytes);
+	struct rng r;
+	if (!from || !y)
+		abort();
+	for (int64_t i = 0; i < n; i++) {
+		from[i] = i;
+		memcpy(y + i * d->n_task, d->y + d->item[NN_TRAIN][i] * d->n_task, nbytes);
+	}
+	rng_init(&r, seed, STREAM_SHUFFLE);
+	rng_shuffle(&r, from, n);
+	for (int64_t i = 0; i < n; i++)
+		memcpy(d->y + d->item[NN_TRAIN][i] * d->n_task, y + from[i] * d->n_task, nbytes);
+	free(from);
+	free(y);
 }
 
 void learn_data_free(struct learn_data *d)

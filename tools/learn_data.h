@@ -13,7 +13,7 @@ struct learn_data {
 	int64_t n;
 	int n_task;
 	const int64_t *row;                        /* [n] */
-	const float *y;                            /* [n, n_task], NULL unless labels were asked for */
+	float *y;                                  /* [n, n_task], NULL unless labels were asked for */
 	bool has_split;                            /* else all are train */
 	int64_t *item[NN_PARTS], n_item[NN_PARTS]; /* records of each part, ascending */
 	/* Hyperedge of record i: members hyper_node[hyper_start[i] .. hyper_start[i + 1]), records, itself first. */
@@ -31,6 +31,8 @@ struct learn_need {
  * not there. All memory is d's; header and provenance are in c's arena.
  */
 int learn_data_read(const struct cli *c, const struct learn_need *need, struct learn_data *d, struct err *e);
+/* A control that must learn nothing: the label rows of the training part change places, drawn by seed. */
+void learn_data_shuffle_labels(struct learn_data *d, uint64_t seed);
 void learn_data_free(struct learn_data *d);
 
 #endif

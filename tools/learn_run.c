@@ -359,6 +359,8 @@ static int run_begin(struct learn_run *r, struct err *e)
 	int rc = kernels_cpu(&r->kernels, r->pool, e);
 	if (!rc)
 		rc = learn_data_read(&c->cli, &need, &r->data, e);
+	if (!rc && c->shuffle_labels && r->data.y)
+		learn_data_shuffle_labels(&r->data, (uint64_t)c->cli.seed);
 	if (rc)
 		return rc;
 	r->header = r->data.gathered.header;

@@ -167,7 +167,10 @@ int learn_loss(struct learn_run *r, const int64_t *idx, int64_t n, uint64_t step
 	rc = nn_model_logits(r->model, r->tape, &b, &logits, e);
 	if (rc)
 		return rc;
-	*loss = nn_model_task_loss(r->model, r->tape, logits, b.y, r->class_weight);
+	float *y = arena_alloc(r->arena, (size_t)(n * r->data.n_task + 1) * sizeof *y);
+	for (int64_t i = 0; i < n; i++)
+		memcpy(y + i * r->data.n_task, r->data.y + idx[i] * r->data.n_task, (size_t)r->data.n_task * sizeof *y);
+	*loss = nn_model_task_loss(r->model, r->tape, logits, y, r->class_weight);
 	*terms = (struct nn_losses){NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN};
 	terms->total = terms->task = nn_scalar(r->tape, *loss);
 	return 0;
