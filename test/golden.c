@@ -415,7 +415,7 @@ static bool part(const struct ts_map *file, const char *key, struct ts_map *m)
 static bool read_file(const char *path, struct arena *a, struct ts_map *m, struct err *e)
 {
 	FILE *f = fopen(path, "rb");
-	struct buf raw = {0}, plain = {0};
+	struct buf raw = {0};
 	size_t n, used;
 	bool good = false;
 	if (!f)
@@ -427,12 +427,12 @@ static bool read_file(const char *path, struct arena *a, struct ts_map *m, struc
 	fclose(f);
 	unsigned long long size = ZSTD_getFrameContentSize(raw.data, raw.n);
 	if (size < 1ull << 30) {
-		size_t got = ZSTD_decompress(buf_reserve(&plain, size + 1), size, raw.data, raw.n);
-		good = !ZSTD_isError(got) && got == size && !ts_walk(plain.data, size, &used, e) &&
-		       !ts_unpack(plain.data, size, a, m, e);
+		uint8_t *plain = arena_alloc(a, size + 1); /* the map may point into it */
+		size_t got = ZSTD_decompress(plain, size, raw.data, raw.n);
+		good = !ZSTD_isError(got) && got == size && !ts_walk(plain, size, &used, e) &&
+		       !ts_unpack(plain, size, a, m, e);
 	}
 	buf_free(&raw);
-	/* Strings and tensors of the map may point into the bytes: they live as long as the process. */
 	return good;
 }
 
@@ -506,5 +506,6 @@ int main(int argc, char **argv)
 	}
 	for (int i = 1; i < argc; i++)
 		run_file(argv[i], &k);
+	kernels_cpu_free(&k);
 	return tap_done();
 }
