@@ -14,7 +14,7 @@ row() {
 	molsplit) reads=rec writes=stream input=tiny.mts args=(--by random) ;;
 	tscat) reads=rec writes=text input=tiny.mts args=(--json) ;;
 	score) reads=text writes=text input=tiny.pred.tsv args=(--metric roc-auc) ;;
-	encode) reads=rec writes=stream input=tiny.mts args=(-m "$INPUTS/model.mts" --out c2d) ;;
+	encode) reads=rec writes=stream input=tiny.mts args=(-m "$INPUTS/model.mts" --out h2d) ;;
 	train) reads=rec writes=model input=tiny.mts args=(--task finetune --preset tiny --epochs 1 --batch 4 --views 2d) ;;
 	predict) reads=rec writes=text input=tiny.mts args=(-m "$INPUTS/model.mts") ;;
 	*) die "no row for $1 in contract.bash" ;;

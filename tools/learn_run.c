@@ -142,7 +142,6 @@ static int tools_begin(struct learn_run *r, struct err *e)
 	if (!r->optim && !(r->optim = learn_optim_new(r, r->model->ps)))
 		return err_set(e, ERR_MEMORY, "no memory for the optimiser");
 	r->reading = nn_reading_of(r->model);
-	r->reading.n_task = r->conf->task == LEARN_FINETUNE ? r->model->n_task : 0;
 	if (r->conf->task == LEARN_PRETRAIN) {
 		r->reading.fp = r->model->cfg.hyper_by == NN_BY_FP;
 		r->reading.scaffold = r->model->cfg.hyper_by == NN_BY_SCAFFOLD;
@@ -355,8 +354,14 @@ static int run_begin(struct learn_run *r, struct err *e)
 				  .mem_nbytes = c->mem,
 				  .spool = c->spool};
 	struct ts_node node;
+	struct cli_out out;
+	/* What cannot be written is told before the work, not after it. */
+	int rc = cli_out_open(&c->cli, true, &out, e);
+	if (rc)
+		return rc;
+	cli_out_close(&out, false, e);
 	r->pool = pool_new((int)c->cli.n_worker);
-	int rc = kernels_cpu(&r->kernels, r->pool, e);
+	rc = kernels_cpu(&r->kernels, r->pool, e);
 	if (!rc)
 		rc = learn_data_read(&c->cli, &need, &r->data, e);
 	if (!rc && c->shuffle_labels && r->data.y)
