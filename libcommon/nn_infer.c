@@ -1,5 +1,6 @@
 /* nn_infer.c - inference on records, block by block, mean over the pictures of each. */
 #include "nn_infer.h"
+#include "nn_model_parts.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -164,4 +165,15 @@ int nn_infer_embeddings(struct nn_infer *f, const struct ts_map *const *rec, int
 			passes_mean(sum[k], out->value[k], n, out->width[k], rec, n_pass);
 		}
 	return 0;
+}
+
+void nn_infer_mix(struct nn_infer *f, const real *unified, int64_t n, const struct nn_hyper *h, real *g, real *r)
+{
+	struct nn_var *assign, *read;
+	nn_tape_begin(f->tape, false, 0, 0);
+	struct nn_var *x = nn_input(f->tape, unified, n, f->model->cfg.code_width);
+	struct nn_var *mixed = nn_model_hyper(f->model, f->tape, x, h);
+	nn_model_read(f->model, f->tape, mixed, &assign, &read);
+	nn_download(f->tape, mixed, g);
+	nn_download(f->tape, read, r);
 }

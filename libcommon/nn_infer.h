@@ -42,5 +42,8 @@ struct nn_embeddings {
 };
 int nn_infer_embeddings(struct nn_infer *f, const struct ts_map *const *rec, int64_t n, unsigned want,
 			struct nn_embeddings *out, struct err *e);
+/* g and r of n molecules (host [n, hyper_width] each) that the hypergraph h over them mixes, from their unified codes
+ * [n, code_width]. */
+void nn_infer_mix(struct nn_infer *f, const real *unified, int64_t n, const struct nn_hyper *h, real *g, real *r);
 
 #endif

@@ -1,6 +1,6 @@
 /* encode - embeddings of molecules by a trained model. */
-#include "learn_data.h"
 #include "learn_filter.h"
+#include "learn_hyper.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -11,7 +11,7 @@ struct encode {
 	struct cli cli;
 	const char *model;
 	struct opt_list out;
-	int64_t batch, mem;
+	int64_t batch;
 	int device;
 	bool drop_input, partial, alone;
 };
@@ -26,7 +26,6 @@ static const struct opt options[] = {
     {"drop-input", 0, OPT_FLAG, NULL, "leave out graphs, conformers and pictures", AT(drop_input),
      .flags = OPT_RECORDS},
     {"no-hypergraph", 0, OPT_FLAG, NULL, "g, r and a without the stream's hyperedges", AT(alone), .flags = OPT_RECORDS},
-    {"mem", 0, OPT_SIZE, "SIZE", "memory for embeddings that hyperedges mix", AT(mem), .flags = 0},
     {"allow-partial", 0, OPT_FLAG, NULL, "use a model of a run that was stopped", AT(partial), .flags = 0},
     {0},
 };
@@ -41,16 +40,20 @@ struct run {
 	struct nn_model *model;
 	struct nn_infer infer;
 	struct cli_sink sink;
-	struct arena *arena; /* of a block */
-	unsigned want;       /* bits of nn_embedding_names */
+	unsigned want; /* bits of nn_embedding_names */
+	/* A segment whose hyperedges mix the embeddings: its records wait until all are there. */
+	bool mixes;
+	struct ts_spool *spool;
+	struct buf packed, unified; /* unified: real [n, code_width] */
+	struct learn_hyper hyper;
 };
+enum { AFTER = 1u << NN_EMB_G | 1u << NN_EMB_R | 1u << NN_EMB_A };
 
 /* ---- which embeddings ----------------------------------------------------- */
 
 static int wanted_find(struct run *r, struct err *e)
 {
 	const struct nn_model *m = r->model;
-	unsigned after = 1u << NN_EMB_G | 1u << NN_EMB_R | 1u << NN_EMB_A;
 	bool codes = m->parts & NN_PART_CODES && m->trained_codes;
 	bool structure = m->parts & NN_PART_STRUCTURE && m->trained_structure;
 	if (!r->c->out.n)
@@ -67,7 +70,7 @@ static int wanted_find(struct run *r, struct err *e)
 		}
 		r->want |= 1u << k;
 	}
-	if (r->want & after && !structure)
+	if (r->want & AFTER && !structure)
 		return err_set(e, ERR_USAGE, "g, r and a need the structure stage, which %s has not seen", r->c->model);
 	if (r->want & (7u << NN_EMB_C | 1u << NN_EMB_UNIFIED) && !codes)
 		return err_set(e, ERR_USAGE, "codes need pre-training, which %s has not seen", r->c->model);
@@ -112,6 +115,9 @@ static int header(void *ctx, struct ts_header *h, struct err *e)
 {
 	struct run *r = ctx;
 	int rc = learn_model_door(&r->c->cli, r->model, h, e);
+	r->mixes = r->want & AFTER && !r->c->alone && ts_header_has_field(h, "hyper_index");
+	if (!rc && r->mixes)
+		rc = ts_spool_new(&r->spool, e);
 	return rc ? rc : header_write(r, h, e);
 }
 
@@ -120,48 +126,120 @@ static bool has_embedding(int k, const uint8_t *has)
 	return k >= NN_EMB_UNIFIED || has[k % NN_N_VIEW];
 }
 
-static int record_write(struct run *r, struct ts_map *m, int64_t i, const struct nn_embeddings *out, struct err *e)
+static int embedding_set(struct ts_map *m, int k, const real *from, int64_t d, struct err *e)
 {
-	for (int k = 0; k < N_INPUT && r->c->drop_input; k++)
-		ts_unset(m, input_fields[k]);
-	for (int k = 0; k < NN_N_EMBEDDING; k++) {
-		char name[16];
-		int64_t d = out->width[k];
-		if (!(r->want & 1u << k) || !out->value[k] || !has_embedding(k, out->has + i * NN_N_VIEW))
-			continue;
-		float *x = arena_alloc(m->arena, (size_t)(d + 1) * sizeof *x);
-		for (int64_t j = 0; j < d; j++) {
-			x[j] = (float)out->value[k][i * d + j];
-			if (!isfinite(x[j]))
-				return err_set(e, ERR_NUMERIC, "an embedding that is no number");
-		}
-		snprintf(name, sizeof name, "emb_%s", nn_embedding_names[k]);
-		ts_set_tensor(m, name, TS_F32, x, 1, d);
+	char name[16];
+	float *x = arena_alloc(m->arena, (size_t)(d + 1) * sizeof *x);
+	for (int64_t j = 0; j < d; j++) {
+		x[j] = (float)from[j];
+		if (!isfinite(x[j]))
+			return err_set(e, ERR_NUMERIC, "an embedding that is no number");
 	}
-	return ts_writer_record(r->sink.w, m, e);
+	snprintf(name, sizeof name, "emb_%s", nn_embedding_names[k]);
+	ts_set_tensor(m, name, TS_F32, x, 1, d);
+	return 0;
 }
 
 static int block(void *ctx, struct ts_map *const *rec, int64_t n, struct err *e)
 {
 	struct run *r = ctx;
 	struct nn_embeddings out;
-	int rc = nn_infer_embeddings(&r->infer, (const struct ts_map *const *)rec, n, r->want, &out, e);
-	for (int64_t i = 0; i < n && !rc; i++)
-		rc = record_write(r, rec[i], i, &out, e);
+	unsigned want = r->mixes ? r->want | 1u << NN_EMB_UNIFIED : r->want,
+		 now = r->mixes ? r->want & ~AFTER : r->want;
+	int rc = nn_infer_embeddings(&r->infer, (const struct ts_map *const *)rec, n, want, &out, e);
+	for (int64_t i = 0; i < n && !rc; i++) {
+		if (r->mixes) {
+			int64_t d = out.width[NN_EMB_UNIFIED];
+			buf_put(&r->unified, out.value[NN_EMB_UNIFIED] + i * d, (size_t)d * sizeof(real));
+			rc = learn_hyper_add(&r->hyper, rec[i], e);
+		}
+		for (int k = 0; k < N_INPUT && r->c->drop_input; k++)
+			ts_unset(rec[i], input_fields[k]);
+		for (int k = 0; k < NN_N_EMBEDDING && !rc; k++)
+			if (now & 1u << k && out.value[k] && has_embedding(k, out.has + i * NN_N_VIEW))
+				rc = embedding_set(rec[i], k, out.value[k] + i * out.width[k], out.width[k], e);
+		if (rc)
+			break;
+		if (!r->mixes) {
+			rc = ts_writer_record(r->sink.w, rec[i], e);
+			continue;
+		}
+		r->packed.n = 0;
+		rc = ts_pack(rec[i], &r->packed, e);
+		if (!rc)
+			rc = ts_spool_add(r->spool, r->packed.data, r->packed.n, e);
+	}
 	return rc;
+}
+
+/* The whole segment is there: its hypergraph mixes the embeddings, and the records go on. */
+static int segment_mix(struct run *r, struct err *e)
+{
+	int64_t n = ts_spool_count(r->spool), d = r->model->cfg.hyper_width;
+	int rc = n ? learn_hyper_resolve(&r->hyper, e) : 0;
+	if (rc || !n)
+		return rc;
+	const int64_t *start = learn_hyper_start(&r->hyper);
+	const float *weight = learn_hyper_weight(&r->hyper);
+	real *value = malloc((size_t)start[n] * sizeof *value), *mixed = malloc((size_t)(2 * n * d) * sizeof *mixed),
+	     *sum = malloc((size_t)d * sizeof *sum);
+	struct arena *a = arena_new(0);
+	if (!value || !mixed || !sum)
+		abort();
+	for (int64_t i = 0; i < start[n]; i++)
+		value[i] = (real)weight[i];
+	struct nn_hyper h = {.n_node = n,
+			     .n_edge = n,
+			     .n_entry = start[n],
+			     .start = start,
+			     .node = learn_hyper_node(&r->hyper),
+			     .value = value};
+	nn_infer_mix(&r->infer, (const real *)(const void *)r->unified.data, n, &h, mixed, mixed + n * d);
+	for (int64_t i = 0; i < n && !rc; i++) {
+		const real *from[3] = {mixed + i * d, mixed + (n + i) * d, sum};
+		const uint8_t *data;
+		size_t nbytes;
+		struct ts_map m;
+		arena_reset(a);
+		for (int64_t j = 0; j < d; j++)
+			sum[j] = from[0][j] + from[1][j];
+		rc = ts_spool_get(r->spool, i, &data, &nbytes, e);
+		if (!rc)
+			rc = ts_unpack(data, nbytes, a, &m, e);
+		for (int k = 0; k < 3 && !rc; k++)
+			if (r->want & 1u << (NN_EMB_G + k))
+				rc = embedding_set(&m, NN_EMB_G + k, from[k], d, e);
+		if (!rc)
+			rc = ts_writer_record(r->sink.w, &m, e);
+	}
+	free(value);
+	free(mixed);
+	free(sum);
+	arena_free(a);
+	return rc;
+}
+
+static void segment_free(struct run *r)
+{
+	ts_spool_free(r->spool);
+	r->spool = NULL;
+	r->unified.n = 0;
+	learn_hyper_free(&r->hyper);
 }
 
 static int end(void *ctx, const struct ts_end *in, struct err *e)
 {
 	struct run *r = ctx;
 	struct ts_end out;
+	int rc = r->mixes ? segment_mix(r, e) : 0;
+	segment_free(r);
 	ts_end_follow(&out, in);
-	return ts_writer_end(r->sink.w, &out, e);
+	return rc ? rc : ts_writer_end(r->sink.w, &out, e);
 }
 
 int main(int argc, char **argv)
 {
-	struct encode c = {.cli = {.output = "-", .n_worker = 1}, .batch = NN_BLOCK_MOL, .mem = INT64_C(2) << 30};
+	struct encode c = {.cli = {.output = "-", .n_worker = 1}, .batch = NN_BLOCK_MOL};
 	struct run r = {.c = &c};
 	struct err e = {0};
 	int code = cli_begin(&c, sizeof c, "encode", "[FILE ...]", options, NULL, argc, argv);
@@ -186,7 +264,9 @@ int main(int argc, char **argv)
 	rc = rc ? rc : rc_close;
 	nn_infer_free(&r.infer);
 	nn_model_free(r.model);
-	arena_free(r.arena);
+	segment_free(&r);
+	buf_free(&r.unified);
+	buf_free(&r.packed);
 	kernels_cpu_free(&r.kernels);
 	pool_free(pool);
 	return rc ? cli_fail(&c.cli, &e) : EXIT_DONE;

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROW, Y, PART, START, NODE, WEIGHT, SORTED };
+enum { ROW, Y, PART };
 
 struct gathering {
 	struct learn_data *d;
@@ -28,29 +28,6 @@ static int labels_take(struct learn_data *d, const struct ts_map *m, struct err 
 		if (isinf(((const float *)t->data)[i]))
 			return err_set(e, ERR_NUMERIC, "y holds an infinite label");
 	buf_put(&d->bufs[Y], t->data, ts_tensor_nbytes(t));
-	return 0;
-}
-
-static int hyper_take(struct learn_data *d, const struct ts_map *m, int64_t row, struct err *e)
-{
-	const struct ts_tensor *index, *weight;
-	if (!ts_get(m, "hyper_index"))
-		return err_set(e, ERR_SCHEMA, "no field hyper_index: run encode and hyperbuild first");
-	int rc = ts_need_tensor(m, "hyper_index", TS_I64, 1, &index, e);
-	if (!rc)
-		rc = ts_need_tensor(m, "hyper_weight", TS_F32, 1, &weight, e);
-	if (rc)
-		return rc;
-	const int64_t *node = index->data;
-	if (!index->shape[0] || weight->shape[0] != index->shape[0] || node[0] != row)
-		return err_set(e, ERR_SCHEMA, "hyper_index does not begin with the molecule itself");
-	for (int64_t i = 0; i < weight->shape[0]; i++)
-		if (!(((const float *)weight->data)[i] > 0))
-			return err_set(e, ERR_NUMERIC, "hyper_weight holds what is no positive number");
-	buf_put(&d->bufs[NODE], node, ts_tensor_nbytes(index));
-	buf_put(&d->bufs[WEIGHT], weight->data, ts_tensor_nbytes(weight));
-	int64_t end = (int64_t)(d->bufs[NODE].n / sizeof *node);
-	buf_put(&d->bufs[START], &end, sizeof end);
 	return 0;
 }
 
@@ -78,45 +55,11 @@ static int record_take(void *ctx, const struct ts_map *m, struct err *e)
 	if (g->need->labels)
 		rc = labels_take(d, m, e);
 	if (!rc && g->need->hyper)
-		rc = hyper_take(d, m, row, e);
+		rc = learn_hyper_add(&d->hyper, m, e);
 	return rc;
 }
 
 /* ---- after the last record ----------------------------------------------- */
-
-struct place {
-	int64_t row, record;
-};
-
-static int compare(const void *a, const void *b)
-{
-	const struct place *x = a, *y = b;
-	return (x->row > y->row) - (x->row < y->row);
-}
-
-/* Rows of hyper_index to records. */
-static int members_find(struct learn_data *d, struct err *e)
-{
-	struct place *p = (struct place *)(void *)buf_reserve(&d->bufs[SORTED], (size_t)(d->n + 1) * sizeof *p);
-	int64_t *node = (int64_t *)(void *)d->bufs[NODE].data, n_node = (int64_t)(d->bufs[NODE].n / sizeof *node);
-	for (int64_t i = 0; i < d->n; i++)
-		p[i] = (struct place){d->row[i], i};
-	qsort(p, (size_t)d->n, sizeof *p, compare);
-	for (int64_t i = 1; i < d->n; i++)
-		if (p[i].row == p[i - 1].row)
-			return err_set(e, ERR_SCHEMA, "row %" PRId64 " is here twice", p[i].row);
-	for (int64_t i = 0; i < n_node; i++) {
-		struct place key = {.row = node[i]}, *found = bsearch(&key, p, (size_t)d->n, sizeof *p, compare);
-		if (!found)
-			return err_set(e, ERR_SCHEMA, "a hyperedge has row %" PRId64 " as a member, which is not here",
-				       node[i]);
-		node[i] = found->record;
-	}
-	d->hyper_start = (const int64_t *)(const void *)d->bufs[START].data;
-	d->hyper_node = node;
-	d->hyper_weight = (const float *)(const void *)d->bufs[WEIGHT].data;
-	return 0;
-}
 
 static void parts_divide(struct learn_data *d)
 {
@@ -159,9 +102,7 @@ int learn_data_read(const struct cli *c, const struct learn_need *need, struct l
 {
 	struct gathering g = {.d = d, .need = need};
 	struct cli_stream *in = NULL;
-	int64_t zero = 0;
 	*d = (struct learn_data){0};
-	buf_put(&d->bufs[START], &zero, sizeof zero);
 	int rc = cli_stream_open(c, &in, e);
 	if (!rc)
 		rc = cli_gather(in, "molecule", c->arena, record_take, &g, &d->gathered, e);
@@ -183,7 +124,7 @@ int learn_data_read(const struct cli *c, const struct learn_need *need, struct l
 	if (!d->n_item[NN_TRAIN])
 		return err_set(e, ERR_SCHEMA, "no record has the split train");
 	if (need->hyper)
-		rc = members_find(d, e);
+		rc = learn_hyper_resolve(&d->hyper, e);
 	if (!rc && need->spool)
 		rc = spool_keep(d, need->spool, e);
 	return rc ? rc : nn_data_new(&d->records, d->gathered.spool, need->mem_nbytes, e);
@@ -218,5 +159,6 @@ void learn_data_free(struct learn_data *d)
 		free(d->item[k]);
 	for (size_t i = 0; i < sizeof d->bufs / sizeof *d->bufs; i++)
 		buf_free(&d->bufs[i]);
+	learn_hyper_free(&d->hyper);
 	*d = (struct learn_data){0};
 }

@@ -3,6 +3,7 @@
 #define MOLRILL_LEARN_DATA_H
 
 #include "cli_stream.h"
+#include "learn_hyper.h"
 #include "nn_batch.h"
 #include "nn_split.h"
 #include "nn_spool.h"
@@ -16,10 +17,8 @@ struct learn_data {
 	float *y;                                  /* [n, n_task], NULL unless labels were asked for */
 	bool has_split;                            /* else all are train */
 	int64_t *item[NN_PARTS], n_item[NN_PARTS]; /* records of each part, ascending */
-	/* Hyperedge of record i: members hyper_node[hyper_start[i] .. hyper_start[i + 1]), records, itself first. */
-	const int64_t *hyper_start, *hyper_node;
-	const float *hyper_weight;
-	struct buf bufs[7]; /* what the arrays above are made of */
+	struct learn_hyper hyper;                  /* where it was asked for */
+	struct buf bufs[3];                        /* what the arrays above are made of */
 };
 struct learn_need {
 	bool labels, hyper;

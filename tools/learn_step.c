@@ -42,7 +42,7 @@ int learn_codes_fill(struct learn_run *r, struct err *e)
 {
 	int64_t d = r->model->cfg.code_width, n = r->data.n, n_held = 0;
 	size_t nbytes = (size_t)n * (size_t)d * sizeof(real);
-	bool by_batch = !r->data.hyper_start;
+	bool by_batch = !learn_hyper_start(&r->data.hyper);
 	unsigned want = 7u << NN_EMB_C | (by_batch ? 1u << NN_EMB_UNIFIED : 0);
 	if (nbytes * NN_N_VIEW > (size_t)r->conf->mem)
 		return err_set(e, ERR_LIMIT, "the codes of %" PRId64 " molecules take %zu MB: more --mem", n,
@@ -88,9 +88,11 @@ static struct nn_hyper hyper_of_stream(struct learn_run *r, const int64_t *idx, 
 				       int64_t *n_all)
 {
 	const struct learn_data *d = &r->data;
+	const int64_t *edge = learn_hyper_start(&d->hyper), *member = learn_hyper_node(&d->hyper);
+	const float *weight = learn_hyper_weight(&d->hyper);
 	int64_t n_entry = 0, at = 0;
 	for (int64_t i = 0; i < n; i++)
-		n_entry += d->hyper_start[idx[i] + 1] - d->hyper_start[idx[i]];
+		n_entry += edge[idx[i] + 1] - edge[idx[i]];
 	int64_t *start = arena_alloc(r->arena, (size_t)(n + 1) * sizeof *start);
 	int64_t *node = arena_alloc(r->arena, (size_t)(n_entry + 1) * sizeof *node);
 	real *value = arena_alloc(r->arena, (size_t)(n_entry + 1) * sizeof *value);
@@ -103,14 +105,13 @@ static struct nn_hyper hyper_of_stream(struct learn_run *r, const int64_t *idx, 
 	}
 	for (int64_t i = 0; i < n; i++) {
 		start[i] = at;
-		for (int64_t j = d->hyper_start[idx[i]]; j < d->hyper_start[idx[i] + 1]; j++) {
-			int64_t member = d->hyper_node[j];
-			if (place[member] < 0) {
-				place[member] = *n_all;
-				(*all)[(*n_all)++] = member;
+		for (int64_t j = edge[idx[i]]; j < edge[idx[i] + 1]; j++) {
+			if (place[member[j]] < 0) {
+				place[member[j]] = *n_all;
+				(*all)[(*n_all)++] = member[j];
 			}
-			value[at] = (real)d->hyper_weight[j];
-			node[at++] = place[member];
+			value[at] = (real)weight[j];
+			node[at++] = place[member[j]];
 		}
 	}
 	start[n] = at;
@@ -135,7 +136,8 @@ static int structure_loss(struct learn_run *r, const int64_t *idx, int64_t n, st
 			  struct nn_losses *terms, struct err *e)
 {
 	int64_t d = r->model->cfg.code_width, *all, n_all;
-	struct nn_hyper h = (r->data.hyper_start ? hyper_of_stream : hyper_of_batch)(r, idx, n, &all, &n_all);
+	struct nn_hyper h =
+	    (learn_hyper_start(&r->data.hyper) ? hyper_of_stream : hyper_of_batch)(r, idx, n, &all, &n_all);
 	real *codes = arena_alloc(r->arena, (size_t)(n_all * NN_N_VIEW * d) * sizeof *codes);
 	uint8_t *has = arena_alloc(r->arena, (size_t)(n_all * NN_N_VIEW));
 	for (int64_t i = 0; i < n_all; i++) {
