@@ -31,7 +31,7 @@ ALL_CXXFLAGS := -std=c++17 $(OPTIM) $(WARN) $(BASE) $(CXXFLAGS)
 # Loops of kernels/ are vectorised; what they may not do is reorder sums or contract products.
 KERNEL_CFLAGS := -O3 -fno-math-errno -fno-trapping-math
 # Asked when they are used: `make check` installs what is missing and goes on.
-OB_CFLAGS = $(shell $(PKG_CONFIG) --cflags openbabel-3 2>/dev/null)
+OB_CFLAGS = $(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags openbabel-3 2>/dev/null))
 OB_LIBS = $(shell $(PKG_CONFIG) --libs openbabel-3 2>/dev/null)
 LIBS_BASE := -lzstd -lmsgpackc -lxxhash -lz -lm -lpthread
 LIBS_BLAS := -lopenblas
@@ -65,15 +65,15 @@ help: ## this list
 	@printf '\nVariables: PREFIX DESTDIR PROGRAM_PREFIX (install), CC CFLAGS CXX CXXFLAGS LDFLAGS OPTIM (build),\nSAN=1 (sanitizers, in build/san), REQUIRE_SHARED=1 (tests without their data fail), FILES=... (of check).\n'
 .PHONY: help
 
-# ---- objects: one file of flags for each kind, rewritten only when they change ----
-define flags_file
-$(B)/flags.$(1): FORCE
-	@mkdir -p $$(@D); printf '%s\n' '$$(subst ','\'',$(2))' > $$@.new; cmp -s $$@.new $$@ && rm $$@.new || mv $$@.new $$@
-endef
-$(eval $(call flags_file,c,$(CC) $(ALL_CFLAGS)))
-$(eval $(call flags_file,kernels,$(KERNEL_CFLAGS)))
-$(eval $(call flags_file,cxx,$(CXX) $(ALL_CXXFLAGS)))
-$(eval $(call flags_file,link,$(CC) $(CXX) $(LDSAN) $(LDFLAGS) $(LIBS_BASE) $(LIBS_BLAS)))
+# ---- objects ----
+# $(call stamp,FILE,TEXT): a prerequisite that is rewritten only when its text changes, as the Makefile is read.
+same = $(and $(findstring <$(1)>,<$(2)>),$(findstring <$(2)>,<$(1)>))
+stamp = $(if $(call same,$(strip $(2)),$(file <$(1))),,$(file >$(1),$(strip $(2))))
+$(shell mkdir -p $(B)/lib)
+$(call stamp,$(B)/flags.c,$(CC) $(ALL_CFLAGS))
+$(call stamp,$(B)/flags.kernels,$(KERNEL_CFLAGS))
+$(call stamp,$(B)/flags.cxx,$(CXX) $(ALL_CXXFLAGS))
+$(call stamp,$(B)/flags.link,$(CC) $(CXX) $(LDSAN) $(LDFLAGS) $(LIBS_BASE) $(LIBS_BLAS))
 $(B)/obj/%.o: %.c $(B)/flags.c
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
@@ -95,8 +95,7 @@ $(B)/gen/schema_table.c: $(SCHEMAS) schemas/table.awk
 # ---- archives, one a layer ----
 # The list of members is a prerequisite too: a source that goes away leaves the archive.
 define archive
-$(B)/lib/lib$(1).members: FORCE
-	@mkdir -p $$(@D); echo '$(2)' > $$@.new; cmp -s $$@.new $$@ && rm $$@.new || mv $$@.new $$@
+$(call stamp,$(B)/lib/lib$(1).members,$(2))
 $(B)/lib/lib$(1).a: $(2) $(B)/lib/lib$(1).members
 	rm -f $$@ && ar rcsD $$@ $$(filter %.o,$$^)
 endef
@@ -185,6 +184,4 @@ clean: ## remove build/
 	rm -rf $(B)
 .PHONY: demo install clean
 
-.PHONY: FORCE
-FORCE:
 -include $(shell find $(B)/obj $(B)/dbl $(B)/gen -name '*.d' 2>/dev/null)

@@ -5,8 +5,9 @@ load /usr/lib/bats/bats-assert/load
 
 ROOT=$(cd "$BATS_TEST_DIRNAME/.." && pwd)
 SHARED=${SHARED:-$ROOT/../shared}
-export ROOT SHARED
-export PATH="${BUILD:-$ROOT/build}/bin:$PATH"
+BUILD=${BUILD:-$ROOT/build}
+export ROOT SHARED BUILD
+export PATH="$BUILD/bin:$PATH"
 export LC_ALL=C
 
 # need_shared FILE ...: the test needs these files of $SHARED; without them it is skipped, or fails under REQUIRE_SHARED=1.
