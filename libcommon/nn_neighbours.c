@@ -22,7 +22,7 @@ struct search {
 	const uint8_t *bits;
 	int64_t n, d, k;
 	enum nn_distance metric;
-	const double *norm; /* [n], cosine */
+	const double *norm; /* [n]: length of a row (cosine), number of its bits (tanimoto) */
 	int64_t *idx;
 	double *dist, *mean;
 };
@@ -56,21 +56,23 @@ SIMD static double dot(const float *a, const float *b, int64_t d)
 	return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
 }
 
-SIMD static double tanimoto_distance(const uint8_t *a, const uint8_t *b, int64_t d)
+SIMD static int64_t bits_shared(const uint8_t *a, const uint8_t *b, int64_t d)
 {
-	int64_t both = 0, any = 0, i = 0;
+	int64_t both = 0, i = 0;
 	for (; i + 8 <= d; i += 8) {
 		uint64_t u, v;
 		memcpy(&u, a + i, 8);
 		memcpy(&v, b + i, 8);
 		both += __builtin_popcountll(u & v);
-		any += __builtin_popcountll(u | v);
 	}
-	for (; i < d; i++) {
+	for (; i < d; i++)
 		both += __builtin_popcount(a[i] & b[i]);
-		any += __builtin_popcount(a[i] | b[i]);
-	}
-	return any ? 1 - (double)both / (double)any : 0;
+	return both;
+}
+
+static double tanimoto_distance(double both, double any)
+{
+	return any > 0 ? 1 - both / any : 0;
 }
 
 /* What the order is by: for l2 the square, which needs no root. */
@@ -80,7 +82,17 @@ static double rank_of(const struct search *s, int64_t i, int64_t j)
 		return squared_distance(s->x + i * s->d, s->x + j * s->d, s->d);
 	if (s->metric == NN_COSINE)
 		return 1 - dot(s->x + i * s->d, s->x + j * s->d, s->d) / (s->norm[i] * s->norm[j]);
-	return tanimoto_distance(s->bits + i * s->d, s->bits + j * s->d, s->d);
+	double both = (double)bits_shared(s->bits + i * s->d, s->bits + j * s->d, s->d);
+	return tanimoto_distance(both, s->norm[i] + s->norm[j] - both);
+}
+
+/* The least distance that rows with as many bits can have: the fewer bits all within the more. */
+static bool too_far(const struct search *s, int64_t i, int64_t j, double worst)
+{
+	if (s->metric != NN_TANIMOTO || s->mean)
+		return false;
+	double a = s->norm[i], b = s->norm[j];
+	return !(tanimoto_distance(fmin(a, b), fmax(a, b)) < worst);
 }
 
 /* Puts (rank, j) among the `have` sorted entries of row i after the first, itself. j ascends, so equal ranks stay. */
@@ -112,7 +124,8 @@ static void block_search(void *ctx, int64_t chunk, int thread)
 	}
 	for (int64_t j = 0; j < s->n; j++)
 		for (int64_t i = from; i < to; i++) {
-			if (i == j)
+			bool full = have[i - from] == s->k;
+			if (i == j || (full && s->k > 1 && too_far(s, i, j, s->dist[i * s->k + s->k - 1])))
 				continue;
 			double r = rank_of(s, i, j);
 			if (s->mean)
@@ -132,16 +145,15 @@ static void block_search(void *ctx, int64_t chunk, int thread)
 void nn_neighbours(const void *x, int64_t n, int64_t d, enum nn_distance metric, int64_t k, struct pool *pool,
 		   int64_t *idx, double *dist, double *mean)
 {
-	double *norm = NULL;
 	struct search s = {x, x, n, d, k, metric, NULL, idx, dist, mean};
-	if (metric == NN_COSINE) {
-		norm = malloc((size_t)(n ? n : 1) * sizeof *norm);
-		if (!norm)
-			abort(); /* as the arena does */
-		for (int64_t i = 0; i < n; i++)
-			norm[i] = fmax(sqrt(dot(s.x + i * d, s.x + i * d, d)), 1e-12);
-		s.norm = norm;
-	}
+	double *norm = malloc((size_t)(n ? n : 1) * sizeof *norm);
+	if (!norm)
+		abort(); /* as the arena does */
+	for (int64_t i = 0; i < n && metric == NN_COSINE; i++)
+		norm[i] = fmax(sqrt(dot(s.x + i * d, s.x + i * d, d)), 1e-12);
+	for (int64_t i = 0; i < n && metric == NN_TANIMOTO; i++)
+		norm[i] = (double)bits_shared(s.bits + i * d, s.bits + i * d, d);
+	s.norm = norm;
 	int64_t n_chunk = (n + BLOCK - 1) / BLOCK;
 	if (pool)
 		pool_run(pool, n_chunk, block_search, &s);

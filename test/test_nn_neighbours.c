@@ -73,6 +73,39 @@ static void test_tanimoto(void)
 	tap_ok(idx[7] == 0 && dist[7] == 1, "an empty row is far from others");
 }
 
+/* Many rows of bits, against a sort; with k rows kept and with all, where nothing can be skipped. */
+static void test_bits(int64_t k, bool with_mean)
+{
+	enum { N = 150, D = 17 };
+	uint8_t x[N * D] = {0};
+	int64_t idx[N * N];
+	double dist[N * N], mean[N];
+	struct pair p[N];
+	struct rng rng;
+	bool good = true;
+	rng_init(&rng, 5, 0);
+	for (int i = 0; i < N; i++)
+		for (uint32_t n = rng_below(&rng, 40); n; n--) {
+			uint32_t bit = rng_below(&rng, 8 * D / (1 + (uint32_t)i % 3));
+			x[i * D + (int)bit / 8] |= (uint8_t)(1 << bit % 8);
+		}
+	nn_neighbours(x, N, D, NN_TANIMOTO, k, NULL, idx, dist, with_mean ? mean : NULL);
+	for (int64_t i = 0; i < N; i++) {
+		for (int64_t j = 0; j < N; j++) {
+			int both = 0, any = 0;
+			for (int b = 0; b < D; b++) {
+				both += __builtin_popcount(x[i * D + b] & x[j * D + b]);
+				any += __builtin_popcount(x[i * D + b] | x[j * D + b]);
+			}
+			p[j] = (struct pair){i == j ? -1 : any ? 1 - (double)both / any : 0, j};
+		}
+		qsort(p, N, sizeof *p, pair_compare);
+		for (int64_t j = 0; j < k; j++)
+			good &= idx[i * k + j] == p[j].index && dist[i * k + j] == (j ? p[j].dist : 0);
+	}
+	tap_ok(good, "tanimoto, k = %d: as a sort says", (int)k);
+}
+
 static void test_split(void)
 {
 	/* sizes 3 (first 1), 2 (first 5), 2 (first 0), 1 (first 7), 1 (8), 1 (9): in the order 3, 5.., 0.., 9, 8, 7 */
@@ -111,6 +144,9 @@ int main(void)
 	test_search(NN_L2, 1, pool);
 	test_search(NN_COSINE, 9, pool);
 	test_tanimoto();
+	test_bits(6, false);
+	test_bits(6, true);
+	test_bits(150, false);
 	test_split();
 	pool_free(pool);
 	return tap_done();
