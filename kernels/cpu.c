@@ -79,9 +79,10 @@ void cpu_gemm_blocks(bool tb, int64_t m, int64_t n, int64_t kk, double alpha, co
 		cpu_gemm_serial(false, tb, CPU_BLOCK, n, kk, alpha, a + i * lda, lda, b, ldb, 0, c + i * ldc, ldc);
 	if (!rest)
 		return;
-	real *in = calloc((size_t)(CPU_BLOCK * (kk + n)), sizeof *in), *out = in + CPU_BLOCK * kk;
+	real *in = calloc((size_t)(CPU_BLOCK * (kk + n)), sizeof *in);
 	if (!in)
 		abort();
+	real *out = in + CPU_BLOCK * kk;
 	for (int64_t i = 0; i < rest; i++)
 		memcpy(in + i * kk, a + (whole + i) * lda, (size_t)kk * sizeof *in);
 	cpu_gemm_serial(false, tb, CPU_BLOCK, n, kk, alpha, in, kk, b, ldb, 0, out, n);

@@ -72,10 +72,10 @@ static void hyper_back(const struct kernels *k, const struct k_hyper *h, const r
 {
 	(void)k;
 	struct degrees g;
-	double *back = calloc((size_t)(h->n_node * (d + 1)) + 1, sizeof *back), *g_dv = back + h->n_node * d;
-	double *q = malloc((size_t)d * sizeof *q + 1);
+	double *back = calloc((size_t)(h->n_node * (d + 1)) + 1, sizeof *back), *q = malloc((size_t)d * sizeof *q + 1);
 	if (!back || !q)
 		abort();
+	double *g_dv = back + h->n_node * d;
 	degrees_new(h, d, &g);
 	/* The hyperedge's value z = sum H before x, again, and the gradient q that comes to it. */
 	for (int64_t j = 0; j < h->n_edge; j++) {

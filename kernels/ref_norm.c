@@ -131,9 +131,10 @@ static void graph_norm_back(const struct kernels *k, const struct k_graph_norm *
 static double *hyper_matrix(const struct k_hyper *h, const double *w)
 {
 	int64_t n = h->n_node;
-	double *m = calloc((size_t)(n * n + n) + 1, sizeof *m), *dv = m + n * n;
+	double *m = calloc((size_t)(n * n + n) + 1, sizeof *m);
 	if (!m)
 		abort();
+	double *dv = m + n * n;
 	LOOP (j, h->n_edge)
 		for (int64_t e = h->start[j]; e < h->start[j + 1]; e++)
 			dv[h->node[e]] += w[j] * (double)h->value[e];
