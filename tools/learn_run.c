@@ -214,6 +214,7 @@ static int epoch_end(struct learn_run *r, struct err *e)
 	}
 	if (learn_is_better(r, p->last[NN_VALID], p->best_epoch ? p->best[NN_VALID] : NAN)) {
 		memcpy(p->best, p->last, sizeof p->best);
+		p->best[NN_TRAIN] = NAN; /* known after the last epoch alone: not of the run's course */
 		p->best_epoch = p->epoch;
 		p->n_worse = 0;
 		if (r->conf->keep == LEARN_KEEP_BEST)
