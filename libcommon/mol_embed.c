@@ -34,8 +34,11 @@ struct mol_embedder *mol_embedder_new(const struct mol *m, struct arena *a)
 	return e;
 }
 
-/* Stereo centres turn the right way, and every atom with four neighbours stands inside their tetrahedron. */
-static const char *judge_centers(const struct mol_embedder *e, const double *x)
+/*
+ * Stereo centres turn the right way, and every atom with four neighbours stands inside their tetrahedron, or, where
+ * that never comes about (bridgeheads of the smallest bicycles), hardly outside.
+ */
+static const char *judge_centers(const struct mol_embedder *e, const double *x, double depth)
 {
 	const struct mol *m = e->m;
 	int np = e->error->np;
@@ -51,14 +54,14 @@ static const char *judge_centers(const struct mol_embedder *e, const double *x)
 		if (m->atom[i].degree != 4 || m->atom[i].hybrid != MOL_SP3)
 			continue;
 		mol_center_range(i, m->adj_atom + m->adj_start[i], x, 1, np, &lo, &hi);
-		if (!(hi < -DEPTH || lo > DEPTH))
+		if (!(hi < -depth || lo > depth))
 			return "embed-failed";
 	}
 	return NULL;
 }
 
 /* One attempt: NULL or the reason code. */
-static const char *attempt(struct mol_embedder *e, struct rng *r, bool by_metric, double *pos)
+static const char *attempt(struct mol_embedder *e, struct rng *r, bool by_metric, double depth, double *pos)
 {
 	struct mol_dgerror *f = e->error;
 	int n = f->n, np = f->np;
@@ -79,7 +82,7 @@ static const char *attempt(struct mol_embedder *e, struct rng *r, bool by_metric
 	f->w_flat = 0.3;
 	f->w_torsion = 0.05;
 	mol_lbfgs_minimise(e->lbfgs, 4 * np, x, mol_dgerror_value, f, &o, &res);
-	const char *bad = judge_centers(e, x);
+	const char *bad = judge_centers(e, x, depth);
 	if (bad)
 		return bad;
 	if (!(res.f / n < 0.3))
@@ -97,7 +100,7 @@ static const char *attempt(struct mol_embedder *e, struct rng *r, bool by_metric
 	for (int i = 0; i < n; i++)
 		for (int c = 0; c < 3; c++)
 			pos[3 * i + c] = x[c * np + i];
-	bad = judge_centers(e, x);
+	bad = judge_centers(e, x, depth);
 	if (bad)
 		return bad;
 	struct mol_reject why;
@@ -115,7 +118,7 @@ const char *mol_embedder_run(struct mol_embedder *e, uint64_t seed, uint64_t key
 	for (int t = 0; t < N_ATTEMPT && e->error->n_pair_done < WORK; t++) {
 		struct rng r;
 		rng_init(&r, seed, key ^ ((uint64_t)conformer * N_ATTEMPT + (uint64_t)t) * 0x9E3779B97F4A7C15);
-		reason = attempt(e, &r, t % 3 != 2, pos);
+		reason = attempt(e, &r, t % 3 != 2, t < N_ATTEMPT / 2 ? DEPTH : -DEPTH, pos);
 		if (!reason)
 			break;
 	}

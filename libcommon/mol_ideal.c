@@ -319,12 +319,15 @@ static void tetrahedral_angle(const struct mol_ideal *id, int i, int j, int k, d
 {
 	const struct mol *m = id->m;
 	const struct mol_atom *c = &m->atom[j], *p = &m->atom[i], *q = &m->atom[k];
-	int n_small = 0, smallest = 99, s;
+	int n_small = 0, n_three = 0, smallest = 99, s;
+	double sum = 0, inner;
 	for (int x = m->adj_start[j]; x < m->adj_start[j + 1]; x++)
 		for (int y = x + 1; y < m->adj_start[j + 1]; y++)
-			if (ring_angle(id, m->adj_atom[x], j, m->adj_atom[y], 5, &s) > 0) {
+			if ((inner = ring_angle(id, m->adj_atom[x], j, m->adj_atom[y], 5, &s)) > 0) {
 				n_small++;
+				n_three += s == 3;
 				smallest = s < smallest ? s : smallest;
+				sum += inner;
 			}
 	double angle = 109.5;
 	if (c->degree <= 2) {
@@ -350,9 +353,12 @@ static void tetrahedral_angle(const struct mol_ideal *id, int i, int j, int k, d
 		angle = 111;
 	}
 	double slack = 0;
-	if (n_small > 1) {
+	if (n_small == 3 && c->degree == 4) { /* the fourth opposite to three that are held together, as in cubane */
+		angle = acos(-sqrt((1 + 2 * cos(sum / 3)) / 3)) / DEG;
+		slack = 8;
+	} else if (n_small > 1) {
 		angle = smallest == 3 ? 118 : 113;
-		slack = smallest == 3 ? 4 : 8;
+		slack = smallest == 3 ? (n_three > 1 ? 18 : 4) : 8;
 	} else if (n_small == 1) {
 		angle = smallest == 3 ? 118 : smallest == 4 ? 114.5 : 111;
 	}
