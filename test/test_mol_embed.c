@@ -315,6 +315,8 @@ static void test_hard_molecules(void)
 {
 	static const char *const HARD[] = {
 	    "C12C3C4C1C5C2C3C45",          /* cubane */
+	    "C12C3C1C23",                  /* tetrahedrane */
+	    "C1C2CC12",                    /* bicyclobutane */
 	    "C1C2CC3CC1CC(C2)C3",          /* adamantane */
 	    "C1CCCCCCCCCCC1",              /* cyclododecane */
 	    "C1CC2(C1)CC2",                /* spiro */
