@@ -98,6 +98,13 @@ struct mol_parse_opts {
 int mol_start(struct err *e);
 const char *mol_openbabel_version(void); /* "3.1.1", for provenance */
 /*
+ * What these give is final: atoms in the order of the SMILES without the hydrogens that become counts, hydrogens,
+ * radicals, hybridisation, aromaticity, rings, tags, sides and directions as RDKit 2026.03 has them (equal on all
+ * 3,000 molecules of the reference tables). Limits: 400,000 characters, 100,000 atoms, 4,096 rings open at once,
+ * molfiles of 16 MiB, some 350 fused rings in one system, about 10,000 alike atoms beside a stereo mark; past them a
+ * molecule is "too-large". mol_start may be called late or not at all where only SMILES are read.
+ */
+/*
  * SMILES -> molecule, perceived (rings, aromaticity, stereo, hybridisation, conjugation). 0, or ERR_CHEM with
  * *why filled, or another negative code for failures that are not the molecule's.
  */

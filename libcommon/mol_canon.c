@@ -225,21 +225,20 @@ static void refine_all(struct partition *p)
 	}
 }
 
-/* Makes atom i the first of its class, alone. */
+/* Makes atom i a class of its own, behind the others of its class (which need not be touched then). */
 static void single_out(struct partition *p, int32_t i)
 {
-	int32_t start = p->class[i], n = p->size[start], other = p->order[start], at = p->place[i];
-	p->order[start] = i;
+	int32_t start = p->class[i], end = start + p->size[start] - 1, other = p->order[end], at = p->place[i];
+	p->order[end] = i;
 	p->order[at] = other;
 	p->place[other] = at;
-	p->place[i] = start;
-	p->size[start] = 1;
-	p->size[start + 1] = n - 1;
-	for (int32_t k = start + 1; k < start + n; k++)
-		p->class[p->order[k]] = start + 1;
-	enqueue(p, start);
+	p->place[i] = end;
+	p->size[start]--;
+	p->size[end] = 1;
+	p->class[i] = end;
+	enqueue(p, end);
 	if (p->stereo)
-		enqueue(p, start + 1);
+		enqueue(p, start);
 }
 
 static int32_t first_tie(const struct partition *p, int32_t from)

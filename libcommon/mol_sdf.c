@@ -66,43 +66,43 @@ static void difference(const double *a, const double *b, double *d)
 		d[q] = a[q] - b[q];
 }
 
-/* Sign of the volume that the first three bonds of atom i span, as tag: the rest is last (RDKit's convention). */
+/*
+ * Tag of atom i from the volume that its neighbours span, a missing fourth lying opposite to the others and counting
+ * as last (RDKit's convention). In two dimensions a wedge lifts its neighbour by a bond length.
+ */
 static void tag_from_positions(struct work *w, const struct babel_mol *b, int32_t i)
 {
 	int32_t start = w->adj_start[i], degree = work_degree(w, i);
-	double v[3][3], z[4] = {0};
-	bool wedged = false;
+	double v[4][3] = {{0}}, d[3][3];
+	bool wedged = b->dimension == 3;
 	if (degree < 3 || degree > 4)
 		return;
 	for (int32_t k = 0; k < degree; k++) {
 		const struct babel_bond *f = &b->bond[w->adj[start + k]];
-		if (b->dimension == 2 && f->a == i && (f->wedge == 1 || f->wedge == -1)) {
-			z[k] = f->wedge;
+		int32_t j = work_other_end(&w->bond[w->adj[start + k]], i);
+		difference(b->atom[j].pos, b->atom[i].pos, v[k]);
+		double length = sqrt(v[k][0] * v[k][0] + v[k][1] * v[k][1] + v[k][2] * v[k][2]);
+		if (!(length > 1e-3) || (f->a == i && f->wedge == 2))
+			return;
+		for (int q = 0; q < 3; q++)
+			v[k][q] /= length;
+		if (b->dimension == 2 && f->a == i && f->wedge) {
+			v[k][2] = f->wedge;
 			wedged = true;
 		}
-		if (f->wedge == 2 && f->a == i)
-			return;
 	}
-	if (b->dimension == 2 && !wedged)
+	if (!wedged)
 		return;
-	/* Four neighbours: three of them seen from the side of the fourth, so the first is taken off each. */
-	int32_t first = degree == 4 ? 1 : 0;
-	for (int32_t k = 0; k < 3; k++) {
-		int32_t j = work_other_end(&w->bond[w->adj[start + first + k]], i);
-		difference(b->atom[j].pos, b->atom[i].pos, v[k]);
-		if (b->dimension == 2)
-			v[k][2] = z[first + k] * hypot(v[k][0], v[k][1]) -
-				  (degree == 4 ? z[0] : 0) * 0.5 * hypot(v[k][0], v[k][1]);
-	}
-	double volume = v[0][0] * (v[1][1] * v[2][2] - v[1][2] * v[2][1]) -
-			v[0][1] * (v[1][0] * v[2][2] - v[1][2] * v[2][0]) +
-			v[0][2] * (v[1][0] * v[2][1] - v[1][1] * v[2][0]);
-	if (!(fabs(volume) > 0.05))
-		return;
-	/* Positive: seen from the tips, 0 1 2 run counter-clockwise; the view from neighbour 0 of four is from behind.
-	 */
-	bool counter = degree == 4 ? volume < 0 : volume > 0;
-	w->atom[i].tag = counter ? MOL_CHI_CCW : MOL_CHI_CW;
+	for (int q = 0; degree == 3 && q < 3; q++)
+		v[3][q] = -(v[0][q] + v[1][q] + v[2][q]);
+	for (int k = 0; k < 3; k++)
+		difference(v[k + 1], v[0], d[k]);
+	double volume = d[0][0] * (d[1][1] * d[2][2] - d[1][2] * d[2][1]) -
+			d[0][1] * (d[1][0] * d[2][2] - d[1][2] * d[2][0]) +
+			d[0][2] * (d[1][0] * d[2][1] - d[1][1] * d[2][0]);
+	/* Negative: seen from neighbour 0, 1 2 3 run counter-clockwise. */
+	if (fabs(volume) > 0.1)
+		w->atom[i].tag = volume < 0 ? MOL_CHI_CCW : MOL_CHI_CW;
 }
 
 /* Slashes on the bonds beside double bond k, from where the substituents lie. */
