@@ -106,6 +106,7 @@ void cli_warn(const struct cli *c, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(line, sizeof line, fmt, ap);
 	va_end(ap);
+	cli_progress_wipe();
 	fprintf(stderr, "%s: %s\n", c->program, line);
 }
 

@@ -10,9 +10,11 @@ struct cli_progress {
 	const char *program;
 	int64_t total, done, rejects;
 	double started_s, shown_s;
-	bool terminal, shown;
+	bool terminal;
 	char note[160];
 };
+
+static bool on_terminal; /* a live line stands on the terminal now */
 
 static double now_s(void)
 {
@@ -69,7 +71,7 @@ static void show(struct cli_progress *p, double t_s)
 	if (!p->terminal)
 		fputc('\n', stderr);
 	fflush(stderr);
-	p->shown = true;
+	on_terminal = p->terminal;
 	p->shown_s = t_s;
 }
 
@@ -104,6 +106,13 @@ void cli_progress_note(struct cli_progress *p, const char *text)
 	maybe_show(p);
 }
 
+void cli_progress_wipe(void)
+{
+	if (on_terminal)
+		fputs("\r\033[K", stderr);
+	on_terminal = false;
+}
+
 void cli_progress_free(struct cli_progress *p)
 {
 	if (!p)
@@ -111,5 +120,6 @@ void cli_progress_free(struct cli_progress *p)
 	show(p, now_s());
 	if (p->terminal)
 		fputc('\n', stderr);
+	on_terminal = false;
 	free(p);
 }
