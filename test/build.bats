@@ -14,9 +14,9 @@ copy_tree() {
 	targets=(build/lib/libutil.a build/lib/libts.a)
 	make -s -j2 OPTIM=-O0 "${targets[@]}"
 }
-# compiled [VARIABLE=...]: the objects that make would compile now.
+# The objects that make would compile now.
 compiled() {
-	make -n OPTIM=-O0 "$@" "${targets[@]}" | grep -oE -- '-o build/obj/[^ ]+' | sed 's|.*/||' | sort
+	make -n OPTIM=-O0 "${targets[@]}" | grep -oE -- '-o build/obj/[^ ]+' | sed 's|.*/||' | sort
 }
 
 @test "a second make does nothing; a flag, a header, a source remake exactly what they must" {
