@@ -222,7 +222,42 @@ static void mark_path(const struct rings *r, const struct system *s, int32_t v, 
 	}
 }
 
-static int32_t list_candidates(struct rings *r, struct system *s, struct candidate *out)
+/*
+ * Rings of two shortest paths from v to y that both miss the tree: twins of those that the tree gives. *room: how
+ * many more may come.
+ */
+static int32_t list_twins(struct rings *r, struct system *s, int32_t v, struct candidate *out, int32_t n, int32_t *room)
+{
+	for (int32_t y = 0; y < s->n_vertex; y++) {
+		int32_t last[8], from[8], first[8], n_path = 0;
+		for (int32_t k = s->start[y]; y != v && k < s->start[y + 1] && n_path < 8; k++) {
+			const struct edge *e = &s->edge[s->incident[k]];
+			int32_t x = r->branch[e->x] == y ? r->branch[e->y] : r->branch[e->x];
+			if (x == y || s->incident[k] == s->via[y] || s->dist[x] + e->length != s->dist[y])
+				continue;
+			last[n_path] = s->incident[k];
+			first[n_path] = x == v ? s->incident[k] : s->branch_of[x];
+			from[n_path++] = x;
+		}
+		for (int32_t p = 0; p < n_path; p++)
+			for (int32_t q = p + 1; q<n_path && * room> 0; q++) {
+				if (first[p] == first[q])
+					continue;
+				uint64_t *bits = arena_calloc(r->w->arena, (size_t)s->n_word, sizeof *bits);
+				for (int end = 0; end < 2; end++) {
+					int32_t k = end ? last[q] : last[p];
+					bits[k / 64] |= UINT64_C(1) << (k % 64);
+					mark_path(r, s, v, end ? from[q] : from[p], bits);
+				}
+				out[n] = (struct candidate){2 * s->dist[y], n, bits};
+				n++;
+				--*room;
+			}
+	}
+	return n;
+}
+
+static int32_t list_candidates(struct rings *r, struct system *s, struct candidate *out, int32_t room)
 {
 	int32_t n = 0;
 	size_t nbytes = sizeof(uint64_t) * (size_t)s->n_word;
@@ -245,6 +280,7 @@ static int32_t list_candidates(struct rings *r, struct system *s, struct candida
 			}
 			n++;
 		}
+		n = list_twins(r, s, v, out, n, &room);
 	}
 	return n;
 }
@@ -376,8 +412,10 @@ static int find_system(struct rings *r, int32_t seed, int32_t *queue)
 	s.branch_of = arena_alloc(w->arena, sizeof *s.branch_of * nv);
 	s.done = arena_alloc(w->arena, sizeof *s.done * nv);
 	s.heap = arena_alloc(w->arena, sizeof *s.heap * (2 * ne + 2));
-	struct candidate *c = arena_alloc(w->arena, sizeof *c * (nv * (size_t)(s.n_edge - s.n_vertex + 1) + ne + 1));
-	choose_rings(r, &s, c, list_candidates(r, &s, c));
+	/* At most one candidate a vertex and edge outside its tree, and as many twins. */
+	size_t most = nv * (size_t)(s.n_edge - s.n_vertex + 1) + ne + 1;
+	struct candidate *c = arena_alloc(w->arena, sizeof *c * 2 * most);
+	choose_rings(r, &s, c, list_candidates(r, &s, c, (int32_t)most));
 	return 0;
 }
 
