@@ -114,31 +114,14 @@ static int outward(const struct writer *w, int32_t k, int32_t i)
 	return w->written[i] < w->written[j] ? w->slash[k] : flip(w->slash[k]);
 }
 
-/* The bond at end i of the double bond that has or shall have the slash; *turn: it is not the one to `nbr`. */
-static int32_t choose_bond(const struct writer *w, int32_t i, int32_t other, int32_t nbr, bool *turn)
+static int32_t other_end(const struct mol *m, int32_t k, int32_t i)
 {
-	const struct mol *m = w->m;
-	int32_t best = -1, to = -1;
-	for (int32_t p = m->adj_start[i]; p < m->adj_start[i + 1]; p++) {
-		int32_t j = m->adj_atom[p], k = m->adj_bond[p];
-		if (j == other || (m->bond[k].order != 1 && !m->bond[k].aromatic))
-			continue;
-		bool better = best < 0 || (w->slash[k] && !w->slash[best]) ||
-			      (!w->slash[k] == !w->slash[best] && w->written[j] < w->written[to]);
-		if (better) {
-			best = k;
-			to = j;
-		}
-	}
-	*turn = to != nbr;
-	return best;
+	return m->bond[k].a == i ? m->bond[k].b : m->bond[k].a;
 }
 
-static void set_slash(struct writer *w, int32_t k, int32_t i, int direction)
+static void set_outward(struct writer *w, int32_t k, int32_t i, int direction)
 {
-	const struct mol_bond *b = &w->m->bond[k];
-	int32_t j = b->a == i ? b->b : b->a;
-	w->slash[k] = (uint8_t)(w->written[i] < w->written[j] ? direction : flip(direction));
+	w->slash[k] = (uint8_t)(w->written[i] < w->written[other_end(w->m, k, i)] ? direction : flip(direction));
 }
 
 static int by_place(const void *pa, const void *pb, void *ctx)
@@ -151,30 +134,107 @@ static int by_place(const void *pa, const void *pb, void *ctx)
 	return x < y ? -1 : x > y;
 }
 
+/* Marks one bond beside each end: one that serves another double bond too, else the one written first. */
+static void choose_bonds(const struct writer *w, const int32_t *owner, uint8_t *marked)
+{
+	const struct mol *m = w->m;
+	for (int32_t c = 0; c < m->n_cistrans; c++)
+		for (int end = 0; end < 2; end++) {
+			int32_t i = m->cistrans[c].atom[end], best = -1;
+			for (int32_t p = m->adj_start[i]; p < m->adj_start[i + 1]; p++) {
+				int32_t j = m->adj_atom[p], k = m->adj_bond[p],
+					old = best < 0 ? -1 : other_end(m, best, i);
+				if (j == m->cistrans[c].atom[1 - end] ||
+				    (m->bond[k].order != 1 && !m->bond[k].aromatic))
+					continue;
+				if (best < 0 || (owner[j] >= 0) > (owner[old] >= 0) ||
+				    ((owner[j] >= 0) == (owner[old] >= 0) && w->written[j] < w->written[old]))
+					best = k;
+			}
+			if (best >= 0)
+				marked[best] = 1;
+		}
+}
+
+/* Of the marked bonds beside double bond c the one that is written first. */
+static int32_t first_marked(const struct writer *w, const struct mol_cistrans *f, const uint8_t *marked)
+{
+	const struct mol *m = w->m;
+	int64_t best_key = INT64_MAX;
+	int32_t best = -1;
+	for (int end = 0; end < 2; end++) {
+		int32_t i = f->atom[end];
+		for (int32_t p = m->adj_start[i]; p < m->adj_start[i + 1]; p++) {
+			int32_t x = w->written[i], y = w->written[m->adj_atom[p]], k = m->adj_bond[p];
+			int64_t key = x < y ? (int64_t)x * m->n_atom + y : (int64_t)y * m->n_atom + x;
+			if (marked[k] && m->adj_atom[p] != f->atom[1 - end] && key < best_key) {
+				best = k;
+				best_key = key;
+			}
+		}
+	}
+	return best;
+}
+
+/*
+ * Gives all marked bonds of double bond c their directions, from one that has it. Bonds that got theirs lead to the
+ * double bonds at their other ends, which join the queue.
+ */
+static int32_t settle_sides(struct writer *w, int32_t c, const int32_t *owner, const uint8_t *marked, int32_t *queue,
+			    int32_t n_queue)
+{
+	const struct mol *m = w->m;
+	const struct mol_cistrans *f = &m->cistrans[c];
+	int sense = 0; /* outward direction of the named neighbour of end 0 */
+	for (int pass = 0; pass < 2; pass++)
+		for (int end = 0; end < 2; end++) {
+			int32_t i = f->atom[end];
+			for (int32_t p = m->adj_start[i]; p < m->adj_start[i + 1]; p++) {
+				int32_t j = m->adj_atom[p], k = m->adj_bond[p];
+				bool turn = (j != f->nbr[end]) != (end == 1 && !f->cis);
+				if (j == f->atom[1 - end] || !marked[k])
+					continue;
+				if (pass == 0 && w->slash[k] && !sense)
+					sense = turn ? flip(outward(w, k, i)) : outward(w, k, i);
+				if (pass == 0 || w->slash[k])
+					continue;
+				set_outward(w, k, i, turn ? flip(sense) : sense);
+				if (owner[j] >= 0)
+					queue[n_queue++] = owner[j];
+			}
+		}
+	return n_queue;
+}
+
 static void place_slashes(struct writer *w)
 {
 	const struct mol *m = w->m;
-	int32_t *list = arena_alloc(w->arena, sizeof *list * (size_t)(m->n_cistrans + 1));
-	for (int32_t c = 0; c < m->n_cistrans; c++)
+	size_t nc = (size_t)m->n_cistrans + 1;
+	if (!m->n_cistrans)
+		return;
+	int32_t *list = arena_alloc(w->arena, sizeof *list * nc), *owner;
+	int32_t *queue = arena_alloc(w->arena, sizeof *queue * ((size_t)m->n_bond + 2 * nc));
+	uint8_t *marked = arena_calloc(w->arena, (size_t)m->n_bond + 1, 1);
+	owner = arena_alloc(w->arena, sizeof *owner * (size_t)(m->n_atom + 1));
+	memset(owner, -1, sizeof *owner * (size_t)(m->n_atom + 1));
+	for (int32_t c = 0; c < m->n_cistrans; c++) {
 		list[c] = c;
+		owner[m->cistrans[c].atom[0]] = owner[m->cistrans[c].atom[1]] = c;
+	}
 	qsort_r(list, (size_t)m->n_cistrans, sizeof *list, by_place, w);
+	choose_bonds(w, owner, marked);
 	for (int32_t q = 0; q < m->n_cistrans; q++) {
-		const struct mol_cistrans *c = &m->cistrans[list[q]];
-		int first = w->written[c->atom[0]] < w->written[c->atom[1]] ? 0 : 1;
-		bool turn[2];
-		int32_t bond[2];
-		for (int end = 0; end < 2; end++)
-			bond[end] = choose_bond(w, c->atom[end], c->atom[1 - end], c->nbr[end], &turn[end]);
-		if (bond[0] < 0 || bond[1] < 0)
+		int32_t n_queue = 0, seed = first_marked(w, &m->cistrans[list[q]], marked);
+		if (seed < 0 || w->slash[seed])
 			continue;
-		if (!w->slash[bond[first]] && w->slash[bond[1 - first]])
-			first = 1 - first;
-		if (!w->slash[bond[first]])
-			w->slash[bond[first]] = MOL_DIR_UP;
-		int d = outward(w, bond[first], c->atom[first]);
-		if ((turn[0] != turn[1]) != !c->cis)
-			d = flip(d);
-		set_slash(w, bond[1 - first], c->atom[1 - first], d);
+		w->slash[seed] = MOL_DIR_UP;
+		for (int end = 0; end < 2; end++) {
+			int32_t i = end ? m->bond[seed].b : m->bond[seed].a;
+			if (owner[i] >= 0)
+				queue[n_queue++] = owner[i];
+		}
+		for (int32_t head = 0; head < n_queue; head++)
+			n_queue = settle_sides(w, queue[head], owner, marked, queue, n_queue);
 	}
 }
 
