@@ -79,8 +79,6 @@ static int model_begin(struct learn_run *r, struct err *e)
 	struct nn_config cfg;
 	uint64_t seed = (uint64_t)conf->cli.seed;
 	int rc = 0;
-	if (!conf->model && conf->task == LEARN_STRUCTURE)
-		return err_set(e, ERR_USAGE, "--task structure needs a pre-trained model: -m MODEL");
 	if (conf->model) {
 		if ((rc = nn_checkpoint_open(&base, conf->model, e)))
 			return rc;

@@ -7,6 +7,8 @@ static int check(const struct learn_conf *c, struct err *e)
 {
 	if (c->task < 0)
 		return err_set(e, ERR_USAGE, "which task? --task pretrain, structure or finetune");
+	if (c->task == LEARN_STRUCTURE && !c->model)
+		return err_set(e, ERR_USAGE, "--task structure needs a pre-trained model: -m MODEL");
 	if (c->resume && !strcmp(c->cli.output, "-"))
 		return err_set(e, ERR_USAGE, "--resume needs -o MODEL, where the run stopped");
 	return 0;
