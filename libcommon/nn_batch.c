@@ -11,7 +11,8 @@ struct nn_reading nn_reading_of(const struct nn_model *m)
 	return (struct nn_reading){.views = m->views,
 				   .hu = !strcmp(m->cfg.features, "hu"),
 				   .with_hydrogens = m->cfg.with_hydrogens,
-				   .img_size_px = m->cfg.img_size_px};
+				   .img_size_px = m->cfg.img_size_px,
+				   .img_channels = m->img_channels};
 }
 
 static int field_need(const struct ts_header *h, const char *name, const char *hint, struct err *e)
@@ -49,6 +50,12 @@ static const struct ts_tensor *tensor(const struct ts_map *m, const char *key)
 {
 	const struct ts_value *v = ts_get(m, key);
 	return v && v->kind == TS_TENSOR ? &v->u.t : NULL;
+}
+
+int64_t nn_record_channels(const struct ts_map *rec)
+{
+	const struct ts_tensor *t = tensor(rec, "img");
+	return t && t->n_dim ? t->shape[t->n_dim - 1] : 0;
 }
 
 int64_t nn_record_pictures(const struct ts_map *rec)

@@ -36,6 +36,8 @@ static void header_fill(const struct nn_saving *s, struct ts_header *h, struct a
 	ts_set(&h->extra, "config", ts_value_map(&config));
 	ts_set(&h->extra, "parts", names_of(m->parts, a));
 	ts_set(&h->extra, "trained", names_of(trained, a));
+	if (m->img_channels)
+		ts_set_int(&h->extra, "img_channels", m->img_channels);
 	if (m->n_task) {
 		ts_set_bool(&h->extra, "regression", m->regression);
 		ts_set_tensor(&h->extra, "target_mean", TS_F64, m->target_mean, 1, (int64_t)m->n_task);

@@ -1,10 +1,11 @@
 /*
  * nn_checkpoint.h - layer 3: models as streams of schema `model`.
  *
- * Header: config, parts, trained, tasks, regression, target_mean and target_sd, features, complete, provenance, and
- * whatever else the caller puts into its extra map (metrics, data, progress). One record a tensor, `name` and `value`
- * (float32): first those of the model under their own names, then state for going on: state.m.NAME and state.v.NAME
- * (Adam's moments), and state.last.NAME where the model holds the best values seen and training stands elsewhere.
+ * Header: config, parts, trained, tasks, regression, target_mean and target_sd, img_channels, features, complete,
+ * provenance, and whatever else the caller puts into its extra map (metrics, data, progress). One record a tensor,
+ * `name` and `value` (float32): first those of the model under their own names, then state for going on: state.m.NAME
+ * and state.v.NAME (Adam's moments), and state.last.NAME where the model holds the best values seen and training stands
+ * elsewhere.
  */
 #ifndef MOLRILL_NN_CHECKPOINT_H
 #define MOLRILL_NN_CHECKPOINT_H

@@ -262,6 +262,8 @@ int nn_checkpoint_model(struct nn_checkpoint *c, const struct nn_config *cfg, un
 		nn_model_free(m);
 		return rc;
 	}
+	if (m->views & 1u << NN_IMG)
+		ts_need_int(&c->h.extra, "img_channels", &m->img_channels, NULL); /* none: it has seen no picture */
 	m->trained_codes = c->trained & NN_PART_CODES;
 	m->trained_structure = c->trained & NN_PART_STRUCTURE && m->parts & NN_PART_STRUCTURE;
 	*out = m;

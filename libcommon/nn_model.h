@@ -109,6 +109,7 @@ struct nn_model {
 	unsigned views; /* mask of cfg.views */
 	unsigned parts;
 	bool trained_codes, trained_structure; /* what training it has seen: encode refuses what was never trained */
+	int64_t img_channels;                  /* of the pictures that it was trained on: 1 or 3; 0: of none */
 	int n_task;
 	const char **tasks; /* [n_task] */
 	bool regression;

@@ -117,6 +117,8 @@ header() {
 	assert_equal "$(header parts fine.mts)" '["encoders","codes","structure","head"]'
 	"${pre[@]}" --epochs 1 --stages 2 -o two.mts "$views"
 	assert_equal "$(header trained two.mts)" '["codes","structure"]'
+	run -1 encode -m pre.mts <(mol2graph --limit 3 "$ROOT/examples/wellknown.csv" 2> /dev/null | mol2img --grey --size 24)
+	assert_output --partial 'img has 1 channels'
 	run -1 train --task structure --epochs 1 -m pre.mts "$views"
 	assert_output --partial 'hyperbuild'
 }
@@ -135,6 +137,7 @@ header() {
 	run -2 "${pre[@]}" --views 2d,4d "$set"
 	assert_output --partial '4d'
 	run -2 train --task structure "$set"
+	run -2 "${fine[@]}" --use-structure "$set"
 	run -2 "${fine[@]}" --freeze nothing "$set"
 	run -2 "${fine[@]}" --metric rmse "$set"
 	run -2 train --task finetun "$set"

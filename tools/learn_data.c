@@ -52,6 +52,8 @@ static int record_take(void *ctx, const struct ts_map *m, struct err *e)
 	}
 	buf_put(&d->bufs[ROW], &row, sizeof row);
 	buf_put(&d->bufs[PART], &part, 1);
+	if (!d->img_channels)
+		d->img_channels = nn_record_channels(m);
 	if (g->need->labels)
 		rc = labels_take(d, m, e);
 	if (!rc && g->need->hyper)

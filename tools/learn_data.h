@@ -15,6 +15,7 @@ struct learn_data {
 	int n_task;
 	const int64_t *row;                        /* [n] */
 	float *y;                                  /* [n, n_task], NULL unless labels were asked for */
+	int64_t img_channels;                      /* of the first picture, 0: there is none */
 	bool has_split;                            /* else all are train */
 	int64_t *item[NN_PARTS], n_item[NN_PARTS]; /* records of each part, ascending */
 	struct learn_hyper hyper;                  /* where it was asked for */

@@ -93,6 +93,9 @@ static int model_begin(struct learn_run *r, struct err *e)
 	unsigned parts = parts_wanted(r, &cfg);
 	if (!rc && base && conf->task == LEARN_STRUCTURE && !(nn_checkpoint_parts(base) & NN_PART_CODES))
 		rc = err_set(e, ERR_USAGE, "%s has no codes: it is no pre-trained model", conf->model);
+	if (!rc && conf->task == LEARN_FINETUNE && cfg.use_structure &&
+	    (!base || !(nn_checkpoint_parts(base) & NN_PART_STRUCTURE)))
+		rc = err_set(e, ERR_USAGE, "--use-structure needs a model that has seen the structure stage: -m MODEL");
 	if (!rc && base)
 		rc = nn_checkpoint_model(base, &cfg, parts, &r->kernels, NULL, &r->model, e);
 	else if (!rc)
@@ -139,6 +142,8 @@ static int tools_begin(struct learn_run *r, struct err *e)
 		return err_set(e, ERR_MEMORY, "no memory for training");
 	if (!r->optim && !(r->optim = learn_optim_new(r, r->model->ps)))
 		return err_set(e, ERR_MEMORY, "no memory for the optimiser");
+	if (r->model->views & 1u << NN_IMG && !r->model->img_channels)
+		r->model->img_channels = r->data.img_channels;
 	r->reading = nn_reading_of(r->model);
 	if (r->conf->task == LEARN_PRETRAIN) {
 		r->reading.fp = r->model->cfg.hyper_by == NN_BY_FP;
