@@ -1,4 +1,7 @@
-/* PNG with a palette, by libpng, into memory: no time, no text, the same bytes for the same pixels. */
+/*
+ * mol_png.c - PNG by libpng, into memory: with a palette where the colours are few, as drawings' are, else as they are.
+ * No time, no text, the same bytes for the same pixels.
+ */
 #include <png.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,10 +44,15 @@ static int palette_index(struct palette *t, uint32_t c)
 	return t->n++;
 }
 
-/* Indices of all pixels for the finest rounding that fits into 256 colours. Most pixels are as the one before. */
-static void palette_map(struct palette *t, const uint8_t *pixels, int64_t n, int channels, uint8_t *index)
+enum { MAX_DROP = 1 }; /* bits of a channel that nobody misses at the edge of a line */
+
+/*
+ * Indices of all pixels, with the last bit of a channel rounded off if that makes them fit into 256 colours. False: a
+ * picture of more colours (a sheet with many tints). Most pixels are as the one before.
+ */
+static bool palette_map(struct palette *t, const uint8_t *pixels, int64_t n, int channels, uint8_t *index)
 {
-	for (int drop = 0; drop < 8; drop++) {
+	for (int drop = 0; drop <= MAX_DROP; drop++) {
 		int64_t i = 0;
 		int at = 0;
 		memset(t, 0, sizeof *t);
@@ -55,8 +63,9 @@ static void palette_map(struct palette *t, const uint8_t *pixels, int64_t n, int
 			index[i] = (uint8_t)at;
 		}
 		if (at >= 0)
-			return;
+			return true;
 	}
+	return false;
 }
 
 static void bytes_append(png_structp png, png_bytep data, png_size_t n)
@@ -92,17 +101,20 @@ int mol_png_encode(const uint8_t *pixels, int32_t w, int32_t h, int channels, st
 		rc = ERR_LIMIT;
 		goto done;
 	}
-	palette_map(t, pixels, (int64_t)w * h, channels, index);
+	bool few = palette_map(t, pixels, (int64_t)w * h, channels, index);
+	int type = few ? PNG_COLOR_TYPE_PALETTE : channels == 3 ? PNG_COLOR_TYPE_RGB : PNG_COLOR_TYPE_GRAY;
 	png_set_write_fn(png, out, bytes_append, flush_nothing);
-	png_set_IHDR(png, info, (png_uint_32)w, (png_uint_32)h, 8, PNG_COLOR_TYPE_PALETTE, PNG_INTERLACE_NONE,
+	png_set_IHDR(png, info, (png_uint_32)w, (png_uint_32)h, 8, type, PNG_INTERLACE_NONE,
 		     PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
-	png_set_PLTE(png, info, t->color, t->n);
+	if (few)
+		png_set_PLTE(png, info, t->color, t->n);
 	png_set_filter(png, 0, PNG_FILTER_NONE);
 	png_set_compression_level(png, 1);
-	png_set_compression_strategy(png, Z_RLE); /* runs of white, and little else */
+	png_set_compression_strategy(png,
+				     few ? Z_RLE : Z_DEFAULT_STRATEGY); /* of indices: runs of white, and little else */
 	png_write_info(png, info);
 	for (int32_t y = 0; y < h; y++)
-		png_write_row(png, index + (int64_t)y * w);
+		png_write_row(png, few ? index + (int64_t)y * w : pixels + (int64_t)y * w * channels);
 	png_write_end(png, NULL);
 	rc = 0;
 done:
