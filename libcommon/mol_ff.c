@@ -10,14 +10,10 @@ int mol_ff_new(const struct mol *m, enum mol_ff_kind kind, struct arena *a, stru
 {
 	int rc;
 	*out = NULL;
-	if (kind == MOL_FF_UFF) {
+	if (kind == MOL_FF_UFF)
 		rc = mol_uff_new(m, a, out, why, e);
-	} else {
-		why->code = "no-parameters";
-		why->column = 0;
-		snprintf(why->msg, sizeof why->msg, "no parameters of %s at hand", mol_ff_names[kind]);
-		rc = err_set(e, ERR_CHEM, "%s", why->msg);
-	}
+	else
+		rc = mol_mmff_new(m, kind == MOL_FF_MMFF94S, a, out, why, e);
 	if (rc)
 		return rc;
 	(*out)->kind = kind;

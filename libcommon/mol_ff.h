@@ -28,6 +28,11 @@ enum mol_ff_term {
 
 struct mol_ff;
 /*
+ * Reads the tables of MMFF94 from Open Babel's installation (about two milliseconds), once a process; mol_ff_new does
+ * it when it was not done before. 0; ERR_IO or ERR_FORMAT when a table is missing or damaged.
+ */
+int mol_ff_start(struct err *e);
+/*
  * Types every atom of m and looks up every parameter. All in arena memory; m must outlive it. 0; or ERR_CHEM with
  * *why = "no-parameters" when the force field does not know an atom or a bond.
  */

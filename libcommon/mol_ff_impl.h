@@ -16,6 +16,9 @@ struct mol_ff {
 };
 /* Universal force field (Rappe et al., JACS 114, 10024, 1992), without electrostatics, as its authors fitted it. */
 int mol_uff_new(const struct mol *m, struct arena *a, struct mol_ff **out, struct mol_reject *why, struct err *e);
+/* MMFF94 or, with static_variant, MMFF94s. */
+int mol_mmff_new(const struct mol *m, bool static_variant, struct arena *a, struct mol_ff **out, struct mol_reject *why,
+		 struct err *e);
 
 /* Parameters of a UFF atom type (mol_uff_table.c). */
 struct mol_uff_type {

@@ -12,6 +12,7 @@
 #include <cstring>
 #include <dlfcn.h>
 #include <exception>
+#include <fstream>
 #include <limits>
 #include <sstream>
 #include <string>
@@ -27,6 +28,7 @@
 #include <openbabel/stereo/cistrans.h>
 #include <openbabel/stereo/stereo.h>
 #include <openbabel/stereo/tetrahedral.h>
+#include <openbabel/tokenst.h>
 
 using namespace OpenBabel;
 
@@ -121,6 +123,20 @@ extern "C" int babel_start(char *msg, size_t n_msg)
 extern "C" const char *babel_version(void)
 {
 	return BABEL_VERSION;
+}
+
+extern "C" int babel_data_path(const char *name, char *path, size_t n_path)
+{
+	try {
+		std::ifstream file;
+		std::string found = OpenDatafile(file, name);
+		if (!file || found.empty() || found.size() >= n_path)
+			return -1;
+		snprintf(path, n_path, "%s", found.c_str());
+		return 0;
+	} catch (...) {
+		return -1;
+	}
 }
 
 template <typename T> static T *take(size_t n)

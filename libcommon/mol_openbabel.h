@@ -44,6 +44,8 @@ struct babel_mol {
 int babel_start(char *msg, size_t n_msg);
 /* "3.1.0" */
 const char *babel_version(void);
+/* Path of a data file of its installation, as the library itself would find it. 0, or -1: there is none to read. */
+int babel_data_path(const char *name, char *path, size_t n_path);
 /*
  * Reads one molecule: format 0 SMILES, 1 molfile. 0; 1 when Open Babel refuses it (message); -1 on failures of its
  * own. The result is on malloc: babel_free.
