@@ -32,9 +32,26 @@ static bool can_go(const struct work *w, int32_t i)
 	return !defines_side(w, work_other_end(b, i), b);
 }
 
+/* Has more bonds, its hydrogens among them, than the valence model would give it back: O=PH3. */
+static bool is_hypervalent_by_hydrogens(const struct work *w, int32_t i)
+{
+	int n_h = 0, valence = work_explicit_valence(w, i);
+	if (w->atom[i].charge || w->atom[i].z <= 1)
+		return false;
+	for (int32_t k = w->adj_start[i]; k < w->adj_start[i + 1]; k++)
+		n_h += w->atom[work_other_end(&w->bond[w->adj[k]], i)].z == 1;
+	const int8_t *v = mol_element_valences(w->atom[i].z);
+	while (v && *v >= 0 && *v < valence - n_h)
+		v++;
+	return n_h && v && *v >= 0 && *v < valence;
+}
+
 int work_remove_hydrogens(struct work *w)
 {
 	int32_t n_gone = 0;
+	for (int32_t i = 0; i < w->n_atom; i++)
+		if (is_hypervalent_by_hydrogens(w, i))
+			w->atom[i].no_implicit = true;
 	for (int32_t i = 0; i < w->n_atom; i++) {
 		if (w->atom[i].z != 1 || !can_go(w, i))
 			continue;

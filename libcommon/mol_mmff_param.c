@@ -114,6 +114,8 @@ static int torsion_class(const struct mmff_types *t, const int32_t atom[4], int 
 		*fallback = class;
 		return 4;
 	}
+	if (class == 2)
+		return class;
 	for (int k = 0; k < 4; k++)
 		saturated |= t->type[atom[k]] == 1;
 	for (int32_t s = m->adj_start[atom[0]]; s < m->adj_start[atom[0] + 1] && saturated; s++)

@@ -199,7 +199,7 @@ static int type_hydroxyl(const struct mmff_types *t, int32_t o)
 		for (int32_t q = m->adj_start[x]; q < m->adj_start[x + 1] && m->atom[x].z == 6; q++) {
 			int z = m->atom[m->adj_atom[q]].z, order = mmff_order(t, x, m->adj_atom[q]);
 			acid |= z == 8 && order == 2;
-			enol |= (z == 6 && (order == 2 || order == 5)) || (z == 7 && order == 2);
+			enol |= (z == 6 || z == 7) && (order == 2 || order == 5);
 		}
 	}
 	return acid ? 24 : enol ? 29 : sulphur ? 33 : 21; /* HOCO, HOCC, HOS, HOR */

@@ -171,9 +171,11 @@ static int begin(void *ctx, struct err *e)
 	struct conf3d *conf = ctx;
 	if (conf->terms && conf->method == METHOD_DG)
 		return err_set(e, ERR_USAGE, "--terms needs a force field, and --method dg has none");
-	if (!conf->sdf)
-		return 0;
-	int rc = io_atomic_open(&conf->sdf_file, conf->sdf, e);
+	/* before there are workers, which share the tables and may not open files */
+	int rc = conf->method == METHOD_DG || conf->ff == MOL_FF_UFF ? 0 : mol_ff_start(e);
+	if (rc || !conf->sdf)
+		return rc;
+	rc = io_atomic_open(&conf->sdf_file, conf->sdf, e);
 	conf->sdf_open = rc >= 0;
 	return rc;
 }
