@@ -75,6 +75,21 @@ header() {
 	run ! cmp -s whole.mts <("${fine[@]}" --epochs 39 "$set")
 }
 
+@test "stopped when it began from a model: what was learned is kept" {
+	"${fine[@]}" --epochs 1 -o first.mts "$set"
+	"${fine[@]}" -m first.mts --epochs 100000 --resume -o parts.mts --log log "$set" 2> message &
+	for _ in $(seq 400); do
+		[ -s log ] && break
+		sleep 0.01
+	done
+	local status=0
+	kill -TERM $!
+	wait $! || status=$?
+	assert_equal "$status" 143
+	grep -q 'stopped by signal 15 after step' message
+	assert_equal "$(header complete parts.mts)" false
+}
+
 @test "--save-every, --max-time and --resume after them" {
 	"${fine[@]}" --epochs 4 -o whole.mts "$set"
 	"${fine[@]}" --epochs 2 -o part.mts "$set"

@@ -331,6 +331,10 @@ static int train(struct learn_run *r, struct err *e)
 		if (rc || !more)
 			break;
 		rc = phase_next(r, e);
+		if (rc == ERR_STOPPED) { /* between the phases: the first one's work is kept */
+			*e = (struct err){0};
+			rc = stop_check(r, end_s, e);
+		}
 	}
 	return rc ? rc : learn_save(r, true, e);
 }
@@ -372,13 +376,14 @@ static int run_begin(struct learn_run *r, struct err *e)
 		learn_data_shuffle_labels(&r->data, (uint64_t)c->cli.seed);
 	if (rc)
 		return rc;
+	if ((rc = cli_node(c, true, &node, e)))
+		return rc;
+	learn_options_keep(r, &node);
 	r->header = r->data.gathered.header;
 	bool goes_on = c->resume && !access(c->cli.output, F_OK);
 	rc = goes_on ? learn_resume(r, e) : model_begin(r, e);
 	if (!rc)
 		rc = history_add(r, e);
-	if (!rc)
-		rc = cli_node(c, true, &node, e);
 	if (!rc) {
 		const char *blas[1][2] = {{"OpenBLAS", kernels_blas_name()}};
 		node.n_library = 1;

@@ -32,6 +32,7 @@ struct learn_run {
 	const struct learn_conf *conf;
 	struct learn_data data;
 	struct ts_header header; /* history of the model that is made, this run's node included */
+	struct ts_value options; /* that make the result, as learn_options_keep found them */
 	struct pool *pool;
 	struct kernels kernels;
 	struct nn_model *model;
@@ -76,6 +77,11 @@ bool learn_is_better(const struct learn_run *r, double x, double than);
 
 /* ---- checkpoints (learn_save.c) ------------------------------------------ */
 
+/*
+ * Keeps the options that make the result, but for the number of epochs, which may grow. Done once: files among them
+ * stand as digests, and after a signal, when a model is to be saved, no file can be read.
+ */
+void learn_options_keep(struct learn_run *r, const struct ts_node *node);
 int learn_save(struct learn_run *r, bool complete, struct err *e);
 struct nn_optim *learn_optim_new(void *run, struct nn_params *ps);
 /* Restores model, optimiser and progress from -o. ERR_USAGE when it is not of these data and options. */

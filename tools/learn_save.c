@@ -24,20 +24,16 @@ static const struct {
 };
 enum { N_COUNT = sizeof counts / sizeof *counts };
 
-/* The options that make the result, but for the number of epochs, which may grow. */
-static int options_get(const struct learn_run *r, struct ts_value *v, struct err *e)
+void learn_options_keep(struct learn_run *r, const struct ts_node *node)
 {
-	struct ts_node node;
-	int rc = cli_node(r->conf, true, &node, e), n = 0;
-	if (rc)
-		return rc;
-	const char **kept = arena_alloc(r->conf->cli.arena, (size_t)(node.n_option + 2) * sizeof *kept);
-	for (int i = 0; i < node.n_option; i++)
-		if (strncmp(node.options[i], "--epochs=", 9))
-			kept[n++] = node.options[i];
-	kept[n++] = arena_printf(r->conf->cli.arena, "--seed=%" PRId64, r->conf->cli.seed);
-	*v = ts_value_strings(r->conf->cli.arena, n, kept);
-	return 0;
+	struct arena *a = r->conf->cli.arena;
+	const char **kept = arena_alloc(a, (size_t)(node->n_option + 2) * sizeof *kept);
+	int n = 0;
+	for (int i = 0; i < node->n_option; i++)
+		if (strncmp(node->options[i], "--epochs=", 9))
+			kept[n++] = node->options[i];
+	kept[n++] = arena_printf(a, "--seed=%" PRId64, r->conf->cli.seed);
+	r->options = ts_value_strings(a, n, kept);
 }
 
 static void scores_set(struct ts_map *m, const char *key, const double *value, int64_t epoch, struct arena *a)
@@ -51,13 +47,9 @@ static void scores_set(struct ts_map *m, const char *key, const double *value, i
 	ts_set(m, key, ts_value_map(&s));
 }
 
-static int header_make(const struct learn_run *r, struct ts_header *h, struct arena *a, struct err *e)
+static void header_make(const struct learn_run *r, struct ts_header *h, struct arena *a)
 {
 	struct ts_map progress, metrics, data;
-	struct ts_value options;
-	int rc = options_get(r, &options, e);
-	if (rc)
-		return rc;
 	*h = r->header;
 	ts_map_init(&h->extra, a);
 	ts_map_init(&metrics, a);
@@ -75,9 +67,8 @@ static int header_make(const struct learn_run *r, struct ts_header *h, struct ar
 	for (int i = 0; i < N_COUNT; i++)
 		ts_set_int(&progress, counts[i].name, *(const int64_t *)((const char *)&r->p + counts[i].offset));
 	ts_set_float(&progress, "loss_sum", r->p.loss_sum);
-	ts_set(&progress, "options", options);
+	ts_set(&progress, "options", r->options);
 	ts_set(&h->extra, "progress", ts_value_map(&progress));
-	return 0;
 }
 
 int learn_save(struct learn_run *r, bool complete, struct err *e)
@@ -85,15 +76,14 @@ int learn_save(struct learn_run *r, bool complete, struct err *e)
 	struct arena *a = arena_new(0);
 	struct ts_header h;
 	struct cli_out out;
-	int rc = header_make(r, &h, a, e);
+	header_make(r, &h, a);
 	struct nn_saving s = {.model = r->model,
 			      .best = (const real *const *)r->best,
 			      .optim = r->optim,
 			      .header = &h,
 			      .complete = complete,
 			      .source = r->data.gathered.follow.source};
-	if (!rc)
-		rc = cli_out_open(&r->conf->cli, true, &out, e);
+	int rc = cli_out_open(&r->conf->cli, true, &out, e);
 	if (!rc) {
 		rc = nn_checkpoint_write(&s, out.fd, e);
 		int rc_close = cli_out_close(&out, !rc, e);
@@ -139,7 +129,6 @@ static int progress_get(struct learn_run *r, const struct ts_header *h, struct e
 {
 	const struct ts_value *progress = ts_get(&h->extra, "progress"), *metrics = ts_get(&h->extra, "metrics"),
 			      *data = ts_get(&h->extra, "data");
-	struct ts_value options;
 	const char *digest = "";
 	if (!progress || progress->kind != TS_MAP || !metrics || metrics->kind != TS_MAP || !data ||
 	    data->kind != TS_MAP)
@@ -148,9 +137,7 @@ static int progress_get(struct learn_run *r, const struct ts_header *h, struct e
 	if (!rc && strcmp(digest, r->data.gathered.follow.source))
 		return err_set(e, ERR_USAGE, "--resume: these are not the data that %s was trained on",
 			       r->conf->cli.output);
-	if (!rc)
-		rc = options_get(r, &options, e);
-	if (!rc && !same_strings(ts_get(&progress->u.map, "options"), &options))
+	if (!rc && !same_strings(ts_get(&progress->u.map, "options"), &r->options))
 		return err_set(e, ERR_USAGE, "--resume: the options are not those of the run in %s",
 			       r->conf->cli.output);
 	for (int i = 0; i < N_COUNT && !rc; i++)
