@@ -115,8 +115,11 @@ sum_pairs(const struct mmff_pairs *p, double *vdw_kcal, double *electrostatic_kc
 			lanes dx = ix - *(const lanes *)(px + j), dy = iy - *(const lanes *)(py + j);
 			lanes dz = iz - *(const lanes *)(pz + j);
 			lanes r = dx * dx + dy * dy + dz * dz + tiny, inv = *(const lanes *)(inv_r + j);
+			double root[WIDTH] __attribute__((aligned(32)));
+			*(lanes *)root = r;
 			for (int k = 0; k < WIDTH; k++)
-				r[k] = __builtin_sqrt(r[k]);
+				root[k] = __builtin_sqrt(root[k]);
+			r = *(const lanes *)root;
 			lanes x = r * inv, x2 = x * x, x6 = x2 * x2 * x2, x7 = x6 * x;
 			lanes u = x + 0.07, w = x7 + 0.12, v = r + 0.05, uw = u * w, rv = r * v;
 			lanes q = 1.0 / (uw * rv), q_uw = q * rv, q_rv = q * uw;

@@ -97,43 +97,35 @@ double mmff_oop_param(const struct mmff_types *t, int32_t centre, bool static_va
 	return v ? *v : 0;
 }
 
-/* The class asked for first, and the one to fall back on (-1: none). */
-static int torsion_class(const struct mmff_types *t, const int32_t atom[4], int *fallback)
+/* The class by ring or bonds; *base: that by bonds alone. */
+static int torsion_class(const struct mmff_types *t, const int32_t atom[4], int *base)
 {
 	const struct mol *m = t->m;
 	int ij = class_between(t, atom[0], atom[1]), kl = class_between(t, atom[2], atom[3]);
-	int class = class_between(t, atom[1], atom[2]);
-	bool saturated = false,
-	     chord = mmff_bond_between(m, atom[0], atom[2]) >= 0 || mmff_bond_between(m, atom[1], atom[3]) >= 0;
-	if (!class && mmff_order(t, atom[1], atom[2]) == 1 && (ij || kl))
-		class = 2;
-	*fallback = class == 2 ? 0 : -1;
-	if (mmff_bond_between(m, atom[0], atom[3]) >= 0) {
-		if (chord)
-			return class;
-		*fallback = class;
-		return 4;
-	}
-	if (class == 2)
-		return class;
-	for (int k = 0; k < 4; k++)
-		saturated |= t->type[atom[k]] == 1;
-	for (int32_t s = m->adj_start[atom[0]]; s < m->adj_start[atom[0] + 1] && saturated; s++)
+	bool chord = mmff_bond_between(m, atom[0], atom[2]) >= 0 || mmff_bond_between(m, atom[1], atom[3]) >= 0;
+	*base = class_between(t, atom[1], atom[2]);
+	if (!*base && mmff_order(t, atom[1], atom[2]) == 1 && (ij || kl))
+		*base = 2;
+	if (mmff_bond_between(m, atom[0], atom[3]) >= 0)
+		return chord ? *base : 4;
+	if (t->type[atom[0]] != 1 && t->type[atom[1]] != 1 && t->type[atom[2]] != 1 && t->type[atom[3]] != 1)
+		return *base;
+	for (int32_t s = m->adj_start[atom[0]]; s < m->adj_start[atom[0] + 1]; s++)
 		if (m->adj_atom[s] != atom[1] && m->adj_atom[s] != atom[2] &&
-		    mmff_bond_between(m, m->adj_atom[s], atom[3]) >= 0) {
-			*fallback = class;
+		    mmff_bond_between(m, m->adj_atom[s], atom[3]) >= 0)
 			return 5;
-		}
-	return class;
+	return *base;
 }
 
-static const double *find_torsion(const struct mmff_types *t, const int32_t atom[4], enum mmff_table table, int class)
+/* The steps from exact types (0) to any ends (3) that are wanted. */
+static const double *find_torsion(const struct mmff_types *t, const int32_t atom[4], enum mmff_table table, int class,
+				  int first, int last)
 {
 	static const int levels[4][2] = {{2, 2}, {3, 5}, {5, 3}, {5, 5}};
 	int i = t->type[atom[0]], j = t->type[atom[1]], k = t->type[atom[2]], l = t->type[atom[3]];
 	bool back = j > k || (j == k && i > l), swapped; /* which end becomes general first goes by the types */
 	const double *v = NULL;
-	for (int n = 0; n < 4 && !v; n++)
+	for (int n = first; n <= last && !v; n++)
 		v = mmff_find(table,
 			      (int[]){class, mmff_level(back ? l : i, levels[n][0]), back ? k : j, back ? j : k,
 				      mmff_level(back ? i : l, levels[n][1])},
@@ -144,10 +136,17 @@ static const double *find_torsion(const struct mmff_types *t, const int32_t atom
 bool mmff_torsion_param(const struct mmff_types *t, const int32_t atom[4], bool static_variant, double p[3])
 {
 	enum mmff_table table = static_variant ? MMFF_TORSION_S : MMFF_TORSION;
-	int fallback, class = torsion_class(t, atom, &fallback);
-	const double *v = find_torsion(t, atom, table, class);
-	if (!v && fallback >= 0)
-		v = find_torsion(t, atom, table, fallback);
+	int base, class = torsion_class(t, atom, &base);
+	/* In a ring of five its default for any ends gives way to what the bonds say (SEJDAM of the validation suite).
+	 */
+	bool gives_way = class == 5 && base;
+	const double *v = find_torsion(t, atom, table, class, 0, gives_way ? 2 : 3);
+	if (!v && base != class)
+		v = find_torsion(t, atom, table, base, 0, 3);
+	if (!v && gives_way)
+		v = find_torsion(t, atom, table, class, 3, 3);
+	if (!v && base == 2)
+		v = find_torsion(t, atom, table, 0, 0, 3);
 	if (v)
 		memcpy(p, v, 3 * sizeof *p);
 	else
