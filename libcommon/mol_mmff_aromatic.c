@@ -44,7 +44,8 @@ static bool is_flat(const struct mol *m, int32_t i)
 
 struct count {
 	int n_electron;
-	bool hetero, away, waits; /* N, O, S in it; a double bond that leads away; one that leads to what is undecided */
+	bool hetero, away,
+	    waits; /* N, O, S in it; a double bond that leads away; one that leads to what is undecided */
 };
 
 /* What a double bond of atom i adds that leads out of the ring. */

@@ -89,6 +89,28 @@ struct mmff_pairs *mmff_pairs_new(const struct mmff_types *t, struct arena *a)
 	return p;
 }
 
+/* ---- vectors ------------------------------------------------------------------------ */
+
+/* Versions for wider registers, chosen when the program starts; a sanitizer's build cannot choose that early. */
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(MOLRILL_SAN)
+#define SIMD __attribute__((target_clones("avx2", "default")))
+#else
+#define SIMD
+#endif
+
+/* A macro, since a vector that is wider than the machine's has no way of its own into a function. */
+#ifdef __SSE2__
+typedef double half_lanes __attribute__((vector_size(16)));
+#define ROOTS(v)                                                                                                       \
+	__extension__({                                                                                                \
+		half_lanes low = __builtin_ia32_sqrtpd((half_lanes){(v)[0], (v)[1]});                                  \
+		half_lanes high = __builtin_ia32_sqrtpd((half_lanes){(v)[2], (v)[3]});                                 \
+		(lanes){low[0], low[1], high[0], high[1]};                                                             \
+	})
+#else
+#define ROOTS(v) ((lanes){sqrt((v)[0]), sqrt((v)[1]), sqrt((v)[2]), sqrt((v)[3])})
+#endif
+
 /* ---- energy ------------------------------------------------------------------------ */
 
 /*
@@ -97,8 +119,7 @@ struct mmff_pairs *mmff_pairs_new(const struct mmff_types *t, struct arena *a)
  * Vectors of four whatever the machine, summed in a fixed order: the result does not depend on what the compiler makes
  * of them. One division serves four quotients.
  */
-__attribute__((target_clones("avx2", "default"), optimize("O3", "no-math-errno"))) static void
-sum_pairs(const struct mmff_pairs *p, double *vdw_kcal, double *electrostatic_kcal)
+SIMD static void sum_pairs(const struct mmff_pairs *p, double *vdw_kcal, double *electrostatic_kcal)
 {
 	int np = p->n_padded;
 	const double *px = p->place, *py = px + np, *pz = py + np;
@@ -115,11 +136,7 @@ sum_pairs(const struct mmff_pairs *p, double *vdw_kcal, double *electrostatic_kc
 			lanes dx = ix - *(const lanes *)(px + j), dy = iy - *(const lanes *)(py + j);
 			lanes dz = iz - *(const lanes *)(pz + j);
 			lanes r = dx * dx + dy * dy + dz * dz + tiny, inv = *(const lanes *)(inv_r + j);
-			double root[WIDTH] __attribute__((aligned(32)));
-			*(lanes *)root = r;
-			for (int k = 0; k < WIDTH; k++)
-				root[k] = __builtin_sqrt(root[k]);
-			r = *(const lanes *)root;
+			r = ROOTS(r);
 			lanes x = r * inv, x2 = x * x, x6 = x2 * x2 * x2, x7 = x6 * x;
 			lanes u = x + 0.07, w = x7 + 0.12, v = r + 0.05, uw = u * w, rv = r * v;
 			lanes q = 1.0 / (uw * rv), q_uw = q * rv, q_rv = q * uw;
