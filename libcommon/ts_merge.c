@@ -127,12 +127,6 @@ int ts_merge_segment(struct ts_merge *g, struct ts_reader *r, struct err *e)
 	return 0;
 }
 
-/* Rows of a whole of `rows` that belong to shard i of n. */
-static int64_t rows_of_shard(int64_t rows, int64_t i, int64_t n)
-{
-	return rows / n + (i < rows % n);
-}
-
 static void counts_add(struct ts_counts *sum, const struct ts_counts *c)
 {
 	sum->n += c->n;
@@ -160,18 +154,21 @@ static int end_sum(const struct ts_merge *g, struct ts_end *end, struct err *e)
 		if (c->rows != whole->rows)
 			return err_set(e, ERR_FORMAT, "shard %" PRId64 " is of %" PRId64 " rows, shard 0 of %" PRId64,
 				       i, c->rows, whole->rows);
-		if (here && memcmp(&s->upstream, &first->upstream, sizeof s->upstream))
+		if (here && (s->upstream.n != first->upstream.n || s->upstream.rows != first->upstream.rows))
 			return err_set(e, ERR_FORMAT, "shards 0 and %" PRId64 " count their upstream differently", i);
-		if (c->n + c->rejects > rows_of_shard(c->rows, i, g->n))
-			return err_set(e, ERR_FORMAT, "shard %" PRId64 " has more rows than belong to it", i);
 		counts_add(&end->counts, &s->counts);
 		end->counts.filtered += s->counts.filtered;
 		counts_add(&end->upstream, &s->upstream);
 	}
-	if (here)
-		end->upstream = first->upstream;
+	if (here) { /* refusals before the cut stand in shard 0 */
+		end->upstream.n = first->upstream.n;
+		end->upstream.rows = first->upstream.rows;
+		end->upstream.filtered = end->upstream.rows - end->upstream.n - end->upstream.rejects;
+	}
 	cut->rows = whole->rows;
 	cut->filtered = cut->rows - cut->n - cut->rejects;
+	if (cut->filtered < 0 || end->upstream.filtered < 0)
+		return err_set(e, ERR_FORMAT, "the shards have more rows than the whole");
 	if (here) {
 		memcpy(end->source, first->source, sizeof end->source);
 	} else {

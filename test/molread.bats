@@ -266,6 +266,37 @@ PY
 	run -2 molprobe s1 --shard 1/2
 }
 
+@test "a SMILES ends at white space, in a table too" {
+	printf 'smiles,n\n"CCO spirit",1\n"C\nC",2\n' > spaced.csv
+	molprobe -o o spaced.csv
+	run -0 fields o
+	assert_output "0 0 CCO 3
+1 1 C 1"
+}
+
+@test "a stream packed once more is named, not read as SMILES" {
+	molprobe -o o a.smi
+	gzip -k o
+	run -1 --separate-stderr molprobe o.gz -o /dev/null
+	assert_equal "$stderr" "molprobe: o.gz: packed twice; unpack the outer layer (gunzip, zstd -d)"
+}
+
+@test "shards of a stream with gaps, and of stages behind the cut" {
+	for i in $(seq 40); do echo "$(printf 'C%.0s' $(seq $((i % 7 + 1)))) m$i"; done | sed '3s/.*/C( bad/;4s/.*/C( bad/;8s/.*/C( bad/' > gaps.smi
+	run -3 molprobe -o first gaps.smi
+	molprobe -o whole first
+	for i in 0 1 2; do
+		molprobe --shard $i/3 -o s$i first
+		molprobe -o t$i s$i
+	done
+	tscat --merge s0 s1 s2 | cmp - whole
+	ends() { tscat --json "$1" | tail -n 1 | sed 's/,"source.*//'; }
+	molprobe -o whole2 whole
+	tscat --merge t0 t1 t2 > merged
+	run -0 ends merged
+	assert_output "$(ends whole2)"
+}
+
 @test "a worker that dies costs one molecule" {
 	for i in $(seq 40); do echo "CC m$i"; done | sed '11s/m/crash-/;12s/m/crash-/;30s/m/crash-/' > c.smi
 	local j

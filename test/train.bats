@@ -75,6 +75,11 @@ header() {
 	run ! cmp -s whole.mts <("${fine[@]}" --epochs 39 "$set")
 }
 
+@test "--show-config to a full device says so" {
+	run -1 bash -c 'train --show-config > /dev/full'
+	assert_output 'train: cannot write: No space left on device'
+}
+
 @test "stopped when it began from a model: what was learned is kept" {
 	"${fine[@]}" --epochs 1 -o first.mts "$set"
 	"${fine[@]}" -m first.mts --epochs 100000 --resume -o parts.mts --log log "$set" 2> message &

@@ -38,7 +38,7 @@ static void write_version(const char *program)
 }
 
 /* The program's answer on standard output must have been written too. */
-static int flushed(const char *program)
+int cli_flush(const char *program)
 {
 	if (fflush(stdout) || ferror(stdout)) {
 		if (errno == EPIPE)
@@ -72,15 +72,15 @@ int cli_begin(void *conf, size_t nbytes, const char *program, const char *usage,
 	if (c->help) {
 		printf("usage: %s [options] %s\n\n", program, usage);
 		opt_write_help(stdout, begun.tables);
-		return flushed(program);
+		return cli_flush(program);
 	}
 	if (c->version) {
 		write_version(program);
-		return flushed(program);
+		return cli_flush(program);
 	}
 	if (c->list_options) {
 		opt_write_list(stdout, begun.tables);
-		return flushed(program);
+		return cli_flush(program);
 	}
 	return -1;
 }

@@ -32,6 +32,8 @@ extern const struct opt cli_options[];
  */
 int cli_begin(void *conf, size_t nbytes, const char *program, const char *usage, const struct opt *own,
 	      const struct opt *shared, int argc, char **argv);
+/* Ends what was printed on standard output: the exit code; a failure is said, a reader that went away is not. */
+int cli_flush(const char *program);
 /* Provenance node of this program: its OPT_RECORDS options, version, seed if `seeded`. Libraries may be added by the
  * caller. */
 int cli_node(const void *conf, bool seeded, struct ts_node *node, struct err *e);

@@ -82,6 +82,10 @@ static int segments_of_stream(struct run *r, int fd, struct err *e)
 		memset(&end, 0, sizeof end);
 		ts_end_follow(&end, ts_reader_end(r->reader));
 		end.counts = r->counts;
+		if (r->c->shard_i) { /* what was refused before the cut counts in shard 0 alone */
+			end.upstream.filtered += end.upstream.rejects;
+			end.upstream.rejects = end.upstream.warned = 0;
+		}
 		rc = ts_writer_end(r->writer, &end, e);
 	}
 	ts_reader_free(r->reader);

@@ -7,19 +7,28 @@
 static bool row_wanted(const struct run *r, int64_t row)
 {
 	const struct molprog *c = r->c;
-	return (c->limit < 0 || r->n_row < c->limit) && (!c->shard_n || row % c->shard_n == c->shard_i);
+	return (c->limit < 0 || r->n_row < c->limit) &&
+	       (!c->shard_n || (uint64_t)row % (uint64_t)c->shard_n == (uint64_t)c->shard_i);
 }
 
-/* The next row of the segment, whatever it is. 1, 0 at the end, negative. */
-static int row_next(struct run *r, struct item *it, struct err *e)
+/*
+ * The next row of the segment, whatever it is. 1, 0 at the end, negative. *row is its number in the input of the first
+ * program, by which shards are cut: a record's number is another once a row before it was refused.
+ */
+static int row_next(struct run *r, struct item *it, int64_t *row, struct err *e)
 {
+	const struct ts_value *v = NULL;
 	int rc;
 	if (r->reader) {
-		rc = ts_reader_next(r->reader, NULL, NULL, e);
+		struct ts_map m;
+		bool cut = r->c->shard_n > 0;
+		arena_reset(r->scratch);
+		rc = ts_reader_next(r->reader, cut ? r->scratch : NULL, cut ? &m : NULL, e);
 		if (rc == TS_END)
 			return 0;
 		if (rc != TS_RECORD)
 			return rc < 0 ? rc : err_set(e, ERR_FORMAT, "a header within a segment");
+		v = cut ? ts_get(&m, "row") : NULL;
 		it->data = ts_reader_bytes(r->reader, &it->n);
 		it->too_long = false;
 	} else {
@@ -28,6 +37,7 @@ static int row_next(struct run *r, struct item *it, struct err *e)
 			return rc;
 	}
 	it->row = r->next_row++;
+	*row = v && v->kind == TS_INT ? v->u.i : it->row;
 	return 1;
 }
 
@@ -36,9 +46,10 @@ static int job_next(void *ctx, struct buf *b, struct err *e)
 {
 	struct run *r = ctx;
 	struct item it;
+	int64_t row = 0;
 	int rc;
-	while ((rc = row_next(r, &it, e)) == 1) {
-		bool wanted = row_wanted(r, it.row);
+	while ((rc = row_next(r, &it, &row, e)) == 1) {
+		bool wanted = row_wanted(r, row);
 		r->n_row++;
 		r->counts.rows++;
 		if (wanted) {

@@ -254,6 +254,8 @@ static int format_find(struct layout *l, const struct molprog *c, struct source 
 		return 0;
 	}
 	source_settle(s);
+	if (n >= 4 && (!memcmp(d, "\x28\xb5\x2f\xfd", 4) || !memcmp(d, "\x1f\x8b\x08", 3)))
+		return err_set(e, ERR_FORMAT, "packed twice; unpack the outer layer (gunzip, zstd -d)");
 	if (n >= 3 && !memcmp(d, "\xef\xbb\xbf", 3)) /* byte order mark */
 		source_take(s, 3);
 	else if (n >= 2 && (!memcmp(d, "\xff\xfe", 2) || !memcmp(d, "\xfe\xff", 2)))

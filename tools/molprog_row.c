@@ -32,6 +32,15 @@ static struct field trimmed(const uint8_t *d, size_t n, struct arena *a)
 	return (struct field){arena_strndup(a, (const char *)d, n), n};
 }
 
+/* A SMILES ends at white space: what follows is a name, as in a line of SMILES. */
+static struct field first_word(struct field f, struct arena *a)
+{
+	size_t n = 0;
+	while (n < f.n && !isspace((unsigned char)f.s[n]))
+		n++;
+	return n < f.n ? (struct field){arena_strndup(a, f.s, n), n} : f;
+}
+
 /* Text that can stand in a record: UTF-8 without NUL. */
 static int text_check(struct field f, const char *what, struct mol_reject *why)
 {
@@ -83,7 +92,7 @@ static int table_row(const struct layout *l, int64_t number, const uint8_t *d, s
 	}
 #define FIELD(c) trimmed((const uint8_t *)f[c].s, f[c].n, a)
 	if (l->col_smiles < n_field)
-		smiles_set(r, FIELD(l->col_smiles), why);
+		smiles_set(r, first_word(FIELD(l->col_smiles), a), why);
 	if (l->col_id >= 0 && l->col_id < n_field)
 		id_set(r, FIELD(l->col_id), number, a, why);
 	if (n_field != l->n_col) {

@@ -26,7 +26,7 @@ int main(int argc, char **argv)
 	int rc = conf.show_config ? learn_conf_model(&conf, NULL, &cfg, &e) : check(&conf, &e);
 	if (!rc && conf.show_config) {
 		learn_conf_write(&cfg, stdout);
-		return fflush(stdout) ? EXIT_FAILED : EXIT_DONE;
+		return cli_flush("train");
 	}
 	if (!rc)
 		rc = learn_run(&conf, &e);
