@@ -62,7 +62,7 @@ tests: programs $(UNIT:%=$(B)/test/%) $(HELPERS:%=$(B)/test/%) ## build the test
 help: ## this list
 	@printf 'make TARGET ...\n\n'
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
-	@printf '\nVariables: PREFIX DESTDIR PROGRAM_PREFIX (install), CC CFLAGS CXX CXXFLAGS LDFLAGS OPTIM (build),\nSAN=1 (sanitizers, in build/san), REQUIRE_SHARED=1 (tests without their data fail), FILES=... (of check).\n'
+	@printf '\nVariables: PREFIX DESTDIR PROGRAM_PREFIX (install), CC CFLAGS CXX CXXFLAGS LDFLAGS OPTIM (build),\nSAN=1 (sanitizers, in build/san), REQUIRE_SHARED=1 (tests without their data fail), FILES=... (of check),\nPEER_PYTHON BENCH (Python with RDKit and options of bench-chem).\n'
 .PHONY: help
 
 # ---- objects ----
@@ -153,6 +153,10 @@ $(B)/test/golden_double: $(call dbl,$(GOLDEN)) $(L)/libnn_double.a $(L)/libkerne
 $(B)/test/molprobe: $(B)/obj/test/molprobe.o $(CHEM_LIBS) $(B)/flags.link
 	@mkdir -p $(@D)
 	$(link_chem)
+# Steps of the chemistry timed one by one, for the benchmark.
+$(B)/test/bench_%: $(B)/obj/test/bench_%.o $(LIBS_mol) $(B)/flags.link
+	@mkdir -p $(@D)
+	$(link_chem)
 # Preloaded into a program under test: makes its system calls fail when told.
 $(B)/test/fault_%.so: test/fault_%.c $(B)/flags.c
 	@mkdir -p $(@D)
@@ -173,6 +177,18 @@ lint: ## check layers, names, sizes, headers, formatting, scripts, man pages
 format: ## lay out all C sources by .clang-format
 	clang-format -i $(wildcard */*.c */*.h */*.cc)
 .PHONY: deps deps-build check regold lint format
+
+# ---- benchmarks: never a test ----
+# The peer's Python has RDKit; without PEER_PYTHON it is a virtual environment of the benchmark's own, from PyPI.
+PEER_PYTHON ?= $(B)/peer/bin/python
+BENCH ?=
+$(B)/peer/bin/python:
+	python3 -m venv $(B)/peer
+	$(B)/peer/bin/pip -q install rdkit numpy
+bench-chem: programs $(B)/test/bench_mol $(PEER_PYTHON) ## chemistry against RDKit, a table in build/bench-chem.txt
+	@$(PEER_PYTHON) test/bench_chem.py $(BENCH) $(abspath $(B)) | tee $(B)/bench-chem.txt.new
+	@mv $(B)/bench-chem.txt.new $(B)/bench-chem.txt
+.PHONY: bench-chem
 
 # ---- demonstration, installation ----
 demo: deps-build ## the whole way on shipped molecules, in two minutes

@@ -5,10 +5,11 @@
 #include <png.h>
 #include <stdlib.h>
 #include <string.h>
-#include <zlib.h>
 
+#include "mol_deflate.h"
 #include "mol_draw.h"
 
+#define CHUNK_NBYTES ((size_t)1 << 30)
 #define TABLE 1024 /* slots of the table of colours, a power of two well above 256 */
 
 struct palette {
@@ -46,22 +47,44 @@ static int palette_index(struct palette *t, uint32_t c)
 
 enum { MAX_DROP = 1 }; /* bits of a channel that nobody misses at the edge of a line */
 
+/* How many of n pixels, from the first on, are as the first. Eight bytes at a time with those one pixel further. */
+static int32_t run_length(const uint8_t *p, int32_t n, int channels)
+{
+	size_t nbytes = (size_t)(n - 1) * (size_t)channels, at = 0;
+	for (uint64_t x, y; at + 8 <= nbytes; at += 8) {
+		memcpy(&x, p + at, 8);
+		memcpy(&y, p + at + channels, 8);
+		if (x != y)
+			break;
+	}
+	while (at < nbytes && p[at] == p[at + (size_t)channels])
+		at++;
+	return (int32_t)(at / (size_t)channels) + 1;
+}
+
 /*
- * Indices of all pixels, with the last bit of a channel rounded off if that makes them fit into 256 colours. False: a
- * picture of more colours (a sheet with many tints). Most pixels are as the one before.
+ * The picture as packed rows of palette indices, with the last bit of a channel rounded off if that makes its colours
+ * fit into 256. False: a picture of more colours (a sheet with many tints).
  */
-static bool palette_map(struct palette *t, const uint8_t *pixels, int64_t n, int channels, uint8_t *index)
+static bool palette_pack(struct palette *t, const uint8_t *pixels, int32_t w, int32_t h, int channels, struct buf *out)
 {
 	for (int drop = 0; drop <= MAX_DROP; drop++) {
-		int64_t i = 0;
+		struct deflate d;
 		int at = 0;
 		memset(t, 0, sizeof *t);
-		for (; i < n && at >= 0; i++) {
-			const uint8_t *p = pixels + i * channels, *q = p - channels;
-			if (!i || p[0] != q[0] || (channels == 3 && (p[1] != q[1] || p[2] != q[2])))
+		out->n = 0;
+		deflate_begin(&d, out);
+		for (int32_t y = 0; y < h && at >= 0; y++) {
+			const uint8_t *row = pixels + (int64_t)y * w * channels;
+			deflate_run(&d, 0, 1); /* no filter; in a row that begins white, a part of its run */
+			for (int32_t x = 0, n; x < w && at >= 0; x += n) {
+				const uint8_t *p = row + (int64_t)x * channels;
+				n = run_length(p, w - x, channels);
 				at = palette_index(t, color_rounded(p, channels, drop));
-			index[i] = (uint8_t)at;
+				deflate_run(&d, (uint8_t)at, n);
+			}
 		}
+		deflate_end(&d);
 		if (at >= 0)
 			return true;
 	}
@@ -89,11 +112,11 @@ static void warning_drop(png_structp png, png_const_charp text)
 int mol_png_encode(const uint8_t *pixels, int32_t w, int32_t h, int channels, struct buf *out, struct err *e)
 {
 	struct palette *t = malloc(sizeof *t);
-	uint8_t *index = malloc((size_t)w * (size_t)h + 1);
+	struct buf packed = {0};
 	png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, e, message_keep, warning_drop);
 	png_infop info = png ? png_create_info_struct(png) : NULL;
 	int rc = -1;
-	if (!t || !index || !info) {
+	if (!t || !info) {
 		rc = err_set(e, ERR_MEMORY, "no memory for a PNG of %d x %d", w, h);
 		goto done;
 	}
@@ -101,7 +124,7 @@ int mol_png_encode(const uint8_t *pixels, int32_t w, int32_t h, int channels, st
 		rc = ERR_LIMIT;
 		goto done;
 	}
-	bool few = palette_map(t, pixels, (int64_t)w * h, channels, index);
+	bool few = palette_pack(t, pixels, w, h, channels, &packed);
 	int type = few ? PNG_COLOR_TYPE_PALETTE : channels == 3 ? PNG_COLOR_TYPE_RGB : PNG_COLOR_TYPE_GRAY;
 	png_set_write_fn(png, out, bytes_append, flush_nothing);
 	png_set_IHDR(png, info, (png_uint_32)w, (png_uint_32)h, 8, type, PNG_INTERLACE_NONE,
@@ -110,16 +133,21 @@ int mol_png_encode(const uint8_t *pixels, int32_t w, int32_t h, int channels, st
 		png_set_PLTE(png, info, t->color, t->n);
 	png_set_filter(png, 0, PNG_FILTER_NONE);
 	png_set_compression_level(png, 1);
-	png_set_compression_strategy(png,
-				     few ? Z_RLE : Z_DEFAULT_STRATEGY); /* of indices: runs of white, and little else */
 	png_write_info(png, info);
-	for (int32_t y = 0; y < h; y++)
-		png_write_row(png, few ? index + (int64_t)y * w : pixels + (int64_t)y * w * channels);
-	png_write_end(png, NULL);
+	for (int32_t y = 0; y < h && !few; y++)
+		png_write_row(png, pixels + (int64_t)y * w * channels);
+	for (size_t at = 0, n; at < packed.n && few; at += n) {
+		n = packed.n - at < CHUNK_NBYTES ? packed.n - at : CHUNK_NBYTES;
+		png_write_chunk(png, (png_const_bytep) "IDAT", packed.data + at, n);
+	}
+	if (few) /* libpng's own end asks for rows of its own */
+		png_write_chunk(png, (png_const_bytep) "IEND", NULL, 0);
+	else
+		png_write_end(png, NULL);
 	rc = 0;
 done:
 	png_destroy_write_struct(&png, &info);
-	free(index);
+	buf_free(&packed);
 	free(t);
 	return rc;
 }

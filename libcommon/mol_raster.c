@@ -13,43 +13,54 @@ static double at_most(double a, double b)
 	return a < b ? a : b;
 }
 
-/* Mixes color into a pixel; cover is in 1/256, in steps of a sixteenth, so that a palette holds what comes of it. */
+/*
+ * Mixes color into a pixel; cover is in 1/256, in steps of a sixteenth, and so is what is mixed: 16 levels a channel,
+ * which no eye misses at the edge of a line, and a palette holds all that comes of a drawing.
+ */
 static void blend(uint8_t *p, const uint8_t color[3], int cover)
 {
 	cover = (cover + 8) & ~15;
-	for (int k = 0; k < 3; k++)
-		p[k] = (uint8_t)(p[k] + ((color[k] - p[k]) * cover + 128) / 256);
+	if (cover >= 256) {
+		memcpy(p, color, 3);
+		return;
+	}
+	for (int k = 0; k < 3 && cover; k++) {
+		int mixed = p[k] + ((color[k] - p[k]) * cover + 128) / 256;
+		p[k] = (uint8_t)((mixed + 8) / 17 * 17);
+	}
 }
 /* First and last pixel whose middle may lie in [low, high], within n pixels. */
 static void span(double low, double high, int32_t n, int32_t *first, int32_t *last)
 {
-	*first = (int32_t)at_most(at_least(floor(low - 0.5), 0), n);
-	*last = (int32_t)at_least(at_most(ceil(high - 0.5), n - 1), -1);
+	low -= 0.5, high += 0.5;
+	*first = low <= 0 ? 0 : low >= n ? n : (int32_t)low;
+	*last = high >= n ? n - 1 : high <= 0 ? -1 : (int32_t)high;
 }
 
+/* Rows of the strip of half-width `reach` about the line, and of each row what the strip cuts from the line's box. */
 void raster_line(struct raster *r, double x0, double y0, double x1, double y1, double width, const uint8_t color[3])
 {
 	double half = at_least(width, 1) / 2, strength = 256 * at_most(width, 1), reach = half + 0.5;
 	double ux = x1 - x0, uy = y1 - y0, len2 = ux * ux + uy * uy, inverse = len2 > 1e-12 ? 1 / len2 : 0;
+	double box_left = at_most(x0, x1) - reach, box_right = at_least(x0, x1) + reach, outside2 = reach * reach;
+	double inside2 = (half - 0.5) * (half - 0.5);
+	bool steep = fabs(uy) > 1e-9;
+	double slope = steep ? ux / uy : 0, broad = steep ? reach * sqrt(len2) / fabs(uy) : 0;
 	int32_t top, bottom, left, right;
 	span(at_most(y0, y1) - reach, at_least(y0, y1) + reach, r->h, &top, &bottom);
 	for (int32_t j = top; j <= bottom; j++) {
-		double y = j + 0.5, a = x0, b = x1;
-		if (fabs(uy) > 1e-9) { /* the piece of the line that is near this row */
-			double s = (y - reach - y0) / uy, t = (y + reach - y0) / uy;
-			double low = at_least(at_most(s, t), 0), high = at_most(at_least(s, t), 1);
-			a = x0 + ux * low, b = x0 + ux * high;
-		}
-		span(at_most(a, b) - reach, at_least(a, b) + reach, r->w, &left, &right);
-		for (int32_t i = left; i <= right; i++) {
-			double wx = i + 0.5 - x0, wy = y - y0;
-			double t = at_least(0, at_most(1, (wx * ux + wy * uy) * inverse));
-			wx -= t * ux, wy -= t * uy;
-			double d2 = wx * wx + wy * wy;
-			if (d2 >= reach * reach)
+		double wy = j + 0.5 - y0, x = x0 + wy * slope, a = box_left, b = box_right;
+		if (steep)
+			a = at_least(a, x - broad), b = at_most(b, x + broad);
+		span(a, b, r->w, &left, &right);
+		uint8_t *p = r->rgb + ((int64_t)j * r->w + left) * 3;
+		for (int32_t i = left; i <= right; i++, p += 3) {
+			double wx = i + 0.5 - x0, t = at_least(0, at_most(1, (wx * ux + wy * uy) * inverse));
+			double dx = wx - t * ux, dy = wy - t * uy, d2 = dx * dx + dy * dy;
+			if (d2 >= outside2)
 				continue;
-			double cover = at_most(reach - sqrt(d2), 1);
-			blend(r->rgb + ((int64_t)j * r->w + i) * 3, color, (int)(cover * strength + 0.5));
+			double cover = d2 <= inside2 ? 1 : at_most(reach - sqrt(d2), 1);
+			blend(p, color, (int)(cover * strength + 0.5));
 		}
 	}
 }

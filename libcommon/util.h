@@ -195,7 +195,7 @@ struct workers {
 	int (*next)(void *ctx, struct buf *b, struct err *e);
 	/* Child, once, before its first job (load tables). Negative: the run fails. */
 	int (*start)(void *ctx, struct err *e);
-	/* Child: job -> result. Negative: the run fails with e. */
+	/* Child: job -> result, appended to what the buffer holds. Negative: the run fails with e. */
 	int (*work)(void *ctx, const uint8_t *job, size_t n, struct buf *result, struct err *e);
 	/* Parent, in order of jobs; on a status other than OK result is empty; `detail` is the signal number
 	 * of a crash. Negative stops the run. */

@@ -38,6 +38,7 @@ enum slot_state { SLOT_FREE, SLOT_WAITING, SLOT_SENT, SLOT_READY };
 struct slot {
 	enum slot_state state;
 	struct buf job, result;
+	size_t n_head; /* bytes before the result in its buffer */
 	enum worker_status status;
 	int detail;
 };
@@ -56,6 +57,7 @@ struct run {
 	struct slot *ring;
 	int64_t n_ring, n_read, n_done; /* jobs read so far, handed on so far */
 	size_t held_nbytes;             /* of results not handed on */
+	struct buf spare;               /* the buffer of a large result that has been handed on */
 	bool no_more;
 };
 
@@ -110,7 +112,7 @@ static void child_write(int fd, const struct buf *b)
 
 static void child_main(const struct workers *w, int fd)
 {
-	struct buf job = {0}, result = {0}, out = {0};
+	struct buf job = {0}, out = {0};
 	struct err e = {0};
 	struct head h;
 	int rc = w->start ? w->start(w->ctx, &e) : 0;
@@ -120,12 +122,15 @@ static void child_main(const struct workers *w, int fd)
 		if (!child_read(fd, job.data, h.nbytes))
 			break;
 		job.n = h.nbytes;
-		result.n = out.n = 0;
-		rc = w->work(w->ctx, job.data, job.n, &result, &e);
+		h = (struct head){MSG_DONE, 0};
+		out.n = 0;
+		buf_put(&out, &h, sizeof h); /* results may be large: they are made where they are sent from */
+		rc = w->work(w->ctx, job.data, job.n, &out, &e);
 		if (rc < 0)
 			break;
 		rc = 0;
-		buf_append_message(&out, MSG_DONE, result.data, result.n);
+		h.nbytes = (uint32_t)(out.n - sizeof h);
+		memcpy(out.data, &h, sizeof h);
 		child_write(fd, &out);
 	}
 	if (rc < 0) {
@@ -253,18 +258,35 @@ static int send_parcel(struct run *r, struct worker *k)
 
 /* ---- the parent: results in ------------------------------------------------------------ */
 
-static void answer(struct run *r, struct worker *k, enum worker_status status, int detail, const void *data, size_t n)
+/* The slot of the job that the worker was at, without its result yet. */
+static struct slot *answer(struct run *r, struct worker *k, enum worker_status status, int detail)
 {
 	struct slot *s = slot_of(r, k->first);
 	s->state = SLOT_READY;
 	s->status = status;
 	s->detail = detail;
-	s->result.n = 0;
-	buf_put(&s->result, data, n);
-	r->held_nbytes += n;
+	s->result.n = s->n_head = 0;
 	k->first++;
 	k->n_sent--;
 	k->since_s = now_s();
+	return s;
+}
+
+/* The result is a message of the worker's buffer: a large one that stands there alone changes hands uncopied. */
+static void answer_done(struct run *r, struct worker *k, const uint8_t *data, size_t n)
+{
+	struct slot *s = answer(r, k, WORKER_OK, 0);
+	size_t n_head = sizeof(struct head);
+	if (n > KEEP_NBYTES && k->in.n == n_head + n) {
+		buf_free(&s->result);
+		s->result = k->in;
+		s->n_head = n_head;
+		k->in = r->spare;
+		r->spare = (struct buf){0};
+	} else {
+		buf_put(&s->result, data, n);
+	}
+	r->held_nbytes += s->result.n;
 }
 
 /* The job that it was at is lost; the rest of the parcel waits again. */
@@ -273,7 +295,7 @@ static int lose_worker(struct run *r, struct worker *k, enum worker_status statu
 	int wait_status = reap(k, true);
 	int detail = WIFSIGNALED(wait_status) ? WTERMSIG(wait_status) : 0;
 	if (k->n_sent > 0)
-		answer(r, k, status, status == WORKER_TIMEOUT ? 0 : detail, "", 0);
+		answer(r, k, status, status == WORKER_TIMEOUT ? 0 : detail);
 	for (int64_t j = k->first; j < k->first + k->n_sent; j++)
 		slot_of(r, j)->state = SLOT_WAITING;
 	k->n_sent = 0;
@@ -298,22 +320,25 @@ static int take_messages(struct run *r, struct worker *k)
 			if (r->e && !r->e->code)
 				*r->e = failure;
 		} else if (k->n_sent > 0) {
-			answer(r, k, WORKER_OK, 0, data, h.nbytes);
+			answer_done(r, k, data, h.nbytes);
+			if (!k->in.n)
+				return 0; /* it went with its buffer */
 		}
 		at += sizeof h + h.nbytes;
 	}
-	memmove(k->in.data, k->in.data + at, k->in.n - at);
+	if (at)
+		memmove(k->in.data, k->in.data + at, k->in.n - at);
 	k->in.n -= at;
 	return rc;
 }
 
 static int receive(struct run *r, struct worker *k)
 {
-	size_t want = 64 << 10;
+	size_t want = KEEP_NBYTES;
 	struct head h;
 	if (k->in.n >= sizeof h) {
 		memcpy(&h, k->in.data, sizeof h);
-		if (h.nbytes <= MAX_MESSAGE && h.nbytes + sizeof h > k->in.n + want)
+		if (h.nbytes <= MAX_MESSAGE && h.nbytes > KEEP_NBYTES) /* to its end and no further */
 			want = h.nbytes + sizeof h - k->in.n;
 	}
 	ssize_t n = recv(k->fd, buf_reserve(&k->in, want), want, MSG_DONTWAIT);
@@ -334,13 +359,17 @@ static int hand_on(struct run *r)
 			return 0;
 		bool good = s->status == WORKER_OK;
 		int rc = r->w->done(r->w->ctx, s->job.data, s->job.n, s->status, s->detail,
-				    good ? s->result.data : NULL, good ? s->result.n : 0, r->e);
+				    good ? s->result.data + s->n_head : NULL, good ? s->result.n - s->n_head : 0, r->e);
 		if (rc < 0)
 			return rc;
 		s->state = SLOT_FREE;
 		r->held_nbytes -= s->result.n;
-		if (s->result.cap > KEEP_NBYTES)
-			buf_free(&s->result);
+		if (s->result.cap > KEEP_NBYTES) {
+			buf_free(&r->spare);
+			r->spare = s->result;
+			r->spare.n = 0;
+			s->result = (struct buf){0};
+		}
 		if (s->job.cap > KEEP_NBYTES)
 			buf_free(&s->job);
 		r->n_done++;
@@ -461,6 +490,7 @@ done:
 		buf_free(&r.ring[i].job);
 		buf_free(&r.ring[i].result);
 	}
+	buf_free(&r.spare);
 	free(r.ring);
 	free(r.worker);
 	return rc;

@@ -107,23 +107,21 @@ static int work(void *conf, struct molprog_job *j, struct err *e)
 		return e->code;
 	float *pos = arena_alloc(j->arena, ((size_t)m->n_atom * 2 + 2) * sizeof *pos);
 	uint8_t *img = arena_alloc(j->arena, (size_t)(c->n_view * n_pixel * n_channel));
-	uint8_t *rgb = arena_alloc(j->arena, (size_t)n_pixel * 3);
+	uint8_t *rgb = c->grey ? arena_alloc(j->arena, (size_t)n_pixel * 3) : NULL;
 	struct mol_scene scene, first = {0};
 	struct rng r;
 	mol_layout(m, j->arena, pos);
 	rng_init(&r, (uint64_t)c->base.cli.seed, (uint64_t)j->row);
-	for (int64_t v = c->n_view - 1; v >= 0; v--) { /* the upright one last: its pixels stay in rgb */
+	for (int64_t v = c->n_view - 1; v >= 0; v--) { /* the upright one last: files show it */
 		struct mol_scene_opts o = {.size_px = (int32_t)c->size_px, .highlight = atoms};
 		if (v) {
 			o.turn_rad = rng_below(&r, 360) * (3.14159265358979323846 / 180);
 			o.mirror = rng_below(&r, 2);
 		}
 		mol_scene_build(m, pos, &o, j->arena, &scene);
-		mol_scene_paint(&scene, rgb);
+		mol_scene_paint(&scene, c->grey ? rgb : img + v * n_pixel * 3);
 		if (c->grey)
 			mol_picture_grey(rgb, n_pixel, img + v * n_pixel);
-		else
-			memcpy(img + v * n_pixel * 3, rgb, (size_t)n_pixel * 3);
 		first = scene;
 	}
 	if (c->n_view > 1)
@@ -133,9 +131,7 @@ static int work(void *conf, struct molprog_job *j, struct err *e)
 	if (!c->png && !c->svg && !c->sheet)
 		return 0;
 	struct buf png = {0}, svg = {0};
-	int rc = c->png ? mol_png_encode(c->grey ? img : rgb, (int32_t)c->size_px, (int32_t)c->size_px, (int)n_channel,
-					 &png, e)
-			: 0;
+	int rc = c->png ? mol_png_encode(img, (int32_t)c->size_px, (int32_t)c->size_px, (int)n_channel, &png, e) : 0;
 	if (c->svg)
 		mol_scene_svg(&first, j->id, &svg);
 	struct side_head h = {strlen(j->id), png.n, svg.n, c->sheet ? (uint64_t)n_pixel * 3 : 0, value};
@@ -146,7 +142,7 @@ static int work(void *conf, struct molprog_job *j, struct err *e)
 	buf_put(j->side, j->id, h.n_id);
 	buf_put(j->side, png.data, png.n);
 	buf_put(j->side, svg.data, svg.n);
-	buf_put(j->side, rgb, h.n_rgb);
+	buf_put(j->side, c->grey ? rgb : img, h.n_rgb);
 	buf_free(&png);
 	buf_free(&svg);
 	return rc;

@@ -32,7 +32,8 @@ void item_get(const uint8_t *job, size_t n, struct item *it)
 	*it = (struct item){h.row, h.too_long, job + sizeof h, n - sizeof h};
 }
 
-static void result_put(struct buf *result, const struct result *r, const struct buf *side, const struct buf *record)
+/* The result up to where its record begins. */
+static void result_begin(struct buf *result, const struct result *r, const struct buf *side)
 {
 	struct result_head h = {.row = r->row, .outcome = r->outcome, .column = (uint32_t)r->column};
 	const char *text[4] = {r->code, r->msg, r->id, r->smiles};
@@ -44,8 +45,14 @@ static void result_put(struct buf *result, const struct result *r, const struct 
 	for (int i = 0; i < n_text; i++)
 		buf_put(result, text[i], strlen(text[i]) + 1);
 	buf_put(result, side->data, h.n_side);
-	if (r->outcome != OUT_REJECT)
-		buf_put(result, record->data, record->n);
+}
+
+/* Why it was refused or warned of. */
+static void result_describe(struct result *r, const struct mol_reject *why)
+{
+	r->code = why->code ? why->code : "refused";
+	r->msg = why->msg;
+	r->column = why->column;
 }
 
 void result_get(const uint8_t *result, size_t n, struct result *r)
@@ -236,7 +243,7 @@ int item_work(struct segment *g, const uint8_t *job, size_t n, struct buf *resul
 	arena_reset(a);
 	ts_map_init(&in, a);
 	ts_map_init(&out, a);
-	g->record.n = g->side.n = 0;
+	g->side.n = 0;
 	struct molprog_job j = {.in = &in, .out = &out, .arena = a, .row = it->row, .side = &g->side, .reject = &why};
 	int rc = g->header ? molecule_from_record(g, it, a, &in, &out, &m, &why, &smiles, e)
 			   : molecule_from_row(g, it, a, &in, &m, &why, &smiles, e);
@@ -248,26 +255,30 @@ int item_work(struct segment *g, const uint8_t *job, size_t n, struct buf *resul
 	j.m = m;
 	if (!rc)
 		rc = g->p->work(g->conf, &j, e);
-	if (!rc) {
-		struct err packing = {0};
-		rc = record_pack(g->header ? it : NULL, &in, &out, &g->record, &packing);
-		if (rc == ERR_LIMIT)
-			rc = molprog_refuse(&j, "too-large", "%s", packing.msg);
-		else if (rc)
-			return err_set(e, rc, "%s", packing.msg);
-	}
 	if (rc && rc != ERR_CHEM)
 		return rc;
 	struct result r = {.outcome = rc         ? OUT_REJECT
 				      : j.warned ? OUT_WARNED
 						 : OUT_RECORD,
-			   .code = why.code ? why.code : "refused",
-			   .msg = why.msg,
-			   .column = why.column,
 			   .id = j.id,
 			   .smiles = smiles,
 			   .row = j.row};
-	result_put(result, &r, &g->side, &g->record);
+	size_t before = result->n;
+	if (!rc) {
+		struct err packing = {0};
+		result_describe(&r, &why);
+		result_begin(result, &r, &g->side);
+		rc = record_pack(g->header ? it : NULL, &in, &out, result, &packing);
+		if (!rc)
+			return 0;
+		if (rc != ERR_LIMIT)
+			return err_set(e, rc, "%s", packing.msg);
+		molprog_refuse(&j, "too-large", "%s", packing.msg);
+		r.outcome = OUT_REJECT;
+		result->n = before;
+	}
+	result_describe(&r, &why);
+	result_begin(result, &r, &g->side);
 	return 0;
 }
 

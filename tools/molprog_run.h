@@ -28,7 +28,7 @@ struct segment {
 	const struct layout *layout;    /* of a molecule file */
 	const struct ts_header *header; /* of a tensor stream, as read; NULL otherwise */
 	struct arena *arena;            /* the worker's, for one molecule */
-	struct buf side, record;
+	struct buf side;
 };
 /* One row on its way to a worker. */
 struct item {
