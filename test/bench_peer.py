@@ -59,6 +59,13 @@ def graph(smiles):
     return x, edge_index[:, order], edge_attr[order]
 
 
+GRAPH_BY = "an equivalent of PyTorch Geometric's from_smiles"
+try:  # the function itself where it is installed
+    from torch_geometric.utils import from_smiles as graph
+    GRAPH_BY = "PyTorch Geometric's from_smiles"
+except ImportError:
+    pass
+
 MORGAN = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
 
 
