@@ -43,7 +43,6 @@ id_of = $(if $(id.$(1)),--id '$(id.$(1))')
 metric_of = $(if $(filter esol freesolv,$(1)),rmse,roc-auc)
 
 FINETUNE := train --task finetune --preset $(PRESET) --views 2d --epochs $(EPOCHS) --batch 32 --lr 1e-3 --dropout 0.5 --keep last -j 1
-RUNS := scratch pretrained random shuffled
 
 .SECONDARY:
 all: $(SETS)
@@ -79,11 +78,11 @@ endef
 $(foreach s,$(SETS),$(foreach n,$(SEEDS),$(eval $(call run,$(s),scratch,$(n),scaffold))))
 $(foreach s,$(SETS),$(foreach n,$(SEEDS),$(eval $(call run,$(s),pretrained,$(n),scaffold,-m $(OUT)/pretrained.mts,$(OUT)/pretrained.mts))))
 $(foreach s,$(SETS),$(foreach n,$(firstword $(SEEDS)),$(eval $(call run,$(s),random,$(n),random))))
-$(foreach s,$(SETS),$(foreach n,$(firstword $(SEEDS)),$(eval $(call run,$(s),shuffled,$(n),scaffold,--shuffle-labels))))
+$(foreach s,$(SETS),$(foreach n,$(SEEDS),$(eval $(call run,$(s),shuffled,$(n),scaffold,--shuffle-labels))))
 
 # One row a run: training and test score at the last epoch, test score at the best epoch on the validation set.
-models = $(foreach n,$(SEEDS),$(OUT)/$(1)/scratch.$(n).mts $(OUT)/$(1)/pretrained.$(n).mts) \
-	$(OUT)/$(1)/random.$(firstword $(SEEDS)).mts $(OUT)/$(1)/shuffled.$(firstword $(SEEDS)).mts
+models = $(foreach r,scratch pretrained shuffled,$(foreach n,$(SEEDS),$(OUT)/$(1)/$(r).$(n).mts)) \
+	$(OUT)/$(1)/random.$(firstword $(SEEDS)).mts
 define table
 $(OUT)/$(1)/table.tsv: $(call models,$(1)) $(PIPELINES)table.awk $(call tools,tscat)
 	$$(start) for m in $(call models,$(1)); do printf '%s\t' "$$$$(basename $$$$m .mts)"; tscat --json -n 0 $$$$m | head -n 1; done \
