@@ -26,6 +26,19 @@ setup() {
 	assert_output "$(printf 'row\tid\tsmiles\tacid\tbase')"
 }
 
+@test "a table that was cut is told from a whole one" {
+	run -0 bash -c "predict -m $one $set | score"
+	for at in 100 1000 $(($(stat -c %s "$set") - 30)); do
+		head -c $at "$set" > cut.mts
+		run -1 --separate-stderr bash -c "predict -m $one cut.mts | score"
+		assert_output ''
+	done
+	cat "$set" cut.mts > second.mts
+	run -1 --separate-stderr bash -c "predict -m $one second.mts | tee table | score"
+	assert_equal "$(wc -l < table)" 60
+	[[ "$stderr" == *'the table was cut'* ]]
+}
+
 @test "an ensemble: mean and deviation of its models" {
 	predict -m "$one" "$set" | cut -f 4 > a
 	predict -m "$two" "$set" | cut -f 4 > b

@@ -102,6 +102,7 @@ static int text_flush(struct run *r, struct err *e)
 	return rc;
 }
 
+/* A line's end is written before the next line, and the last one when all went well: what was cut can be told. */
 static int table_header(struct run *r, struct err *e)
 {
 	buf_printf(&r->text, "row\tid\tsmiles");
@@ -123,7 +124,6 @@ static int table_header(struct run *r, struct err *e)
 		buf_printf(&r->text, "\t");
 		cell_put(r, r->p->explain);
 	}
-	buf_printf(&r->text, "\n");
 	return text_flush(r, e);
 }
 
@@ -183,7 +183,7 @@ static int row_put(struct run *r, const struct ts_map *m, const real *pred, cons
 		    err_set(e, ERR_SCHEMA, "y has %" PRId64 " labels and the stream %d tasks", y->shape[0], r->n_label);
 	if (rc)
 		return rc;
-	buf_printf(&r->text, "%" PRId64 "\t", row);
+	buf_printf(&r->text, "\n%" PRId64 "\t", row);
 	cell_put(r, id);
 	buf_printf(&r->text, "\t");
 	cell_put(r, smiles);
@@ -198,7 +198,6 @@ static int row_put(struct run *r, const struct ts_map *m, const real *pred, cons
 		char text[32];
 		buf_printf(&r->text, "%s%s", i ? "," : "\t", ts_format_float(explained[i], true, text));
 	}
-	buf_printf(&r->text, "\n");
 	return 0;
 }
 
@@ -336,6 +335,10 @@ int main(int argc, char **argv)
 	    .c = &p.cli, .batch = NN_BLOCK_MOL, .ctx = &r, .header = header, .block = block, .end = end};
 	if (!rc)
 		rc = learn_filter_run(&f, &e);
+	if (!rc && !p.stream) {
+		buf_printf(&r.text, "\n");
+		rc = text_flush(&r, &e);
+	}
 	int rc_close = p.stream ? cli_sink_close(&r.sink, !rc, &e) : is_open ? cli_out_close(&r.out, !rc, &e) : 0;
 	rc = rc ? rc : rc_close;
 	for (int i = 0; i < r.n_model; i++) {
