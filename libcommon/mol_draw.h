@@ -83,8 +83,9 @@ void mol_text_paint(uint8_t *rgb, int32_t w, int32_t h, const char *text, double
 /* ---- export (mol_png.c, mol_sheet.c) ------------------------------------ */
 
 /*
- * uint8 [h, w, channels] (3: RGB, 1: grey) as a PNG, appended to out: with a palette if 256 colours are enough, once the
- * last bit of a channel is rounded off where it must be; else all colours as they are. ERR_LIMIT for sizes that PNG cannot hold, ERR_MEMORY.
+ * uint8 [h, w, channels] (3: RGB, 1: grey) as a PNG, appended to out: with a palette if 256 colours are enough, once
+ * the last bit of a channel is rounded off where it must be; else all colours as they are. ERR_LIMIT for sizes that PNG
+ * cannot hold, ERR_MEMORY.
  */
 int mol_png_encode(const uint8_t *pixels, int32_t w, int32_t h, int channels, struct buf *out, struct err *e);
 

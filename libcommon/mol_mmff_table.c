@@ -215,9 +215,10 @@ static void set_level(int type, char *const *c)
 }
 static void set_prop(int type, char *const *c)
 {
-	uint8_t *field = &props[type].z;
+	struct mmff_prop *p = &props[type];
+	uint8_t *const field[] = {&p->z, &p->crd, &p->val, &p->pilp, &p->mltb, &p->arom, &p->lin, &p->sbmb};
 	for (int i = 0; i < 8; i++)
-		field[i] = (uint8_t)atoi(c[1 + i]);
+		*field[i] = (uint8_t)atoi(c[1 + i]);
 }
 static void set_pbci(int type, char *const *c)
 {
