@@ -19,6 +19,8 @@ int mol_ff_new(const struct mol *m, enum mol_ff_kind kind, struct arena *a, stru
 	(*out)->kind = kind;
 	(*out)->n_atom = m->n_atom;
 	(*out)->scratch = arena_alloc(a, 3 * (size_t)(m->n_atom + 1) * sizeof(double));
+	if ((*out)->stiffen)
+		(*out)->metric = ff_metric_new(m, a);
 	return 0;
 }
 
@@ -46,8 +48,27 @@ static double energy_of(void *ctx, const double *x, double *g)
 	return mol_ff_energy_kcal(ctx, x, g, NULL);
 }
 
+enum { METRIC_AGE = 30 }; /* steps for which a metric serves */
+
+static void precondition(void *ctx, const double *x, int n_iter, double *d)
+{
+	const struct mol_ff *ff = ctx;
+	if (n_iter % METRIC_AGE == 0) {
+		ff_metric_reset(ff->metric);
+		ff->stiffen(ff, x, ff->metric);
+		if (!ff_metric_factor(ff->metric)) {
+			ff_metric_reset(ff->metric);
+			(void)ff_metric_factor(ff->metric);
+		}
+	}
+	ff_metric_solve(ff->metric, d);
+}
+
 void mol_ff_minimise(const struct mol_ff *ff, double *pos, struct mol_lbfgs *w, const struct mol_lbfgs_opts *o,
 		     struct mol_lbfgs_result *r)
 {
-	mol_lbfgs_minimise(w, 3 * ff->n_atom, pos, energy_of, (void *)ff, o, r);
+	struct mol_lbfgs_opts own = *o;
+	if (ff->metric && !own.precondition)
+		own.precondition = precondition;
+	mol_lbfgs_minimise(w, 3 * ff->n_atom, pos, energy_of, (void *)ff, &own, r);
 }

@@ -5,6 +5,7 @@
 #define MOLRILL_MOL_FF_IMPL_H
 
 #include "mol_ff.h"
+#include "mol_ff_metric.h"
 
 /* First member of each force field's own struct. energy adds to grad (never NULL) and terms, which the caller has
  * zeroed. */
@@ -13,6 +14,9 @@ struct mol_ff {
 	int32_t n_atom;
 	double *scratch; /* [n_atom, 3] for a gradient that nobody wants */
 	void (*energy)(const struct mol_ff *ff, const double *pos, double *grad, double *terms);
+	/* Adds the stiff terms at pos to the metric; NULL: none, the minimiser does without. */
+	void (*stiffen)(const struct mol_ff *ff, const double *pos, struct ff_metric *w);
+	struct ff_metric *metric; /* by mol_ff_new, where there is stiffen */
 };
 /* Universal force field (Rappe et al., JACS 114, 10024, 1992), without electrostatics, as its authors fitted it. */
 int mol_uff_new(const struct mol *m, struct arena *a, struct mol_ff **out, struct mol_reject *why, struct err *e);

@@ -61,9 +61,19 @@ static double largest(int n, const double *a)
 	return big;
 }
 
+/* What a minimisation is about. */
+struct task {
+	int n;
+	double *x;
+	void *ctx;
+	const struct mol_lbfgs_opts *o;
+	int n_direction;
+};
+
 /* d = -H g by the two-loop recursion over the last `n_kept` pairs, the newest at slot `last`. */
-static void find_direction(struct mol_lbfgs *w, int n, int n_kept, int last)
+static void find_direction(struct mol_lbfgs *w, struct task *t, int n_kept, int last)
 {
+	int n = t->n;
 	double alpha[N_PAIR];
 	for (int i = 0; i < n; i++)
 		w->d[i] = -w->g[i];
@@ -72,7 +82,9 @@ static void find_direction(struct mol_lbfgs *w, int n, int n_kept, int last)
 		alpha[p] = w->rho[p] * dot(n, w->s[p], w->d);
 		add_scaled(n, -alpha[p], w->y[p], w->d);
 	}
-	if (n_kept) {
+	if (t->o->precondition) {
+		t->o->precondition(t->ctx, t->x, t->n_direction++, w->d);
+	} else if (n_kept) {
 		double scale = 1 / (w->rho[last] * dot(n, w->y[last], w->y[last]));
 		for (int i = 0; i < n; i++)
 			w->d[i] *= scale;
@@ -87,6 +99,7 @@ static void find_direction(struct mol_lbfgs *w, int n, int n_kept, int last)
 void mol_lbfgs_minimise(struct mol_lbfgs *w, int n, double *x, mol_lbfgs_fn *fn, void *ctx,
 			const struct mol_lbfgs_opts *o, struct mol_lbfgs_result *r)
 {
+	struct task task = {n, x, ctx, o, 0};
 	int n_kept = 0, last = N_PAIR - 1, n_flat = 0;
 	int max_eval = o->max_eval > 0 ? o->max_eval : INT32_MAX;
 	memset(r, 0, sizeof *r);
@@ -94,15 +107,15 @@ void mol_lbfgs_minimise(struct mol_lbfgs *w, int n, double *x, mol_lbfgs_fn *fn,
 	r->n_eval = 1;
 	r->g_max = largest(n, w->g);
 	while (!(r->converged = r->g_max <= o->g_tol) && r->n_iter < o->max_iter && r->n_eval < max_eval) {
-		find_direction(w, n, n_kept, last);
+		find_direction(w, &task, n_kept, last);
 		double slope = dot(n, w->d, w->g);
 		if (!(slope < 0)) { /* the memory misleads: start again downhill */
 			n_kept = 0;
-			find_direction(w, n, 0, last);
+			find_direction(w, &task, 0, last);
 			slope = dot(n, w->d, w->g);
 		}
 		double step = 1, span = largest(n, w->d), f_new = 0;
-		if (!n_kept && span > 0)
+		if (!n_kept && span > 0 && !o->precondition)
 			step = 0.25 * o->max_step / span < 1 ? 0.25 * o->max_step / span : 1;
 		if (step * span > o->max_step)
 			step = o->max_step / span;

@@ -20,6 +20,11 @@ struct mol_lbfgs_opts {
 	double g_tol; /* done when no component of the gradient is larger */
 	double f_tol; /* done when the value sinks by less than f_tol * (1 + |f|) in three iterations running; 0: off */
 	double max_step; /* no coordinate moves further in one iteration */
+	/*
+	 * NULL, or: d [n] becomes the inverse of some metric at x [n] times d, in the place of a multiple of it (a
+	 * first guess of the Hessian). n_iter counts the calls of one minimisation from 0.
+	 */
+	void (*precondition)(void *ctx, const double *x, int n_iter, double *d);
 };
 struct mol_lbfgs_result {
 	double f, g_max;

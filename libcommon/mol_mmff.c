@@ -132,6 +132,7 @@ int mol_mmff_new(const struct mol *m, bool static_variant, struct arena *a, stru
 	add_torsions(f, &t, static_variant);
 	f->pairs = mmff_pairs_new(&t, a);
 	f->base.energy = mmff_energy;
+	f->base.stiffen = mmff_stiffen;
 	*out = &f->base;
 	return 0;
 }

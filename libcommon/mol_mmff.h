@@ -147,5 +147,6 @@ struct mmff {
 	struct mmff_pairs *pairs;
 };
 void mmff_energy(const struct mol_ff *ff, const double *pos, double *grad, double *terms);
+void mmff_stiffen(const struct mol_ff *ff, const double *pos, struct ff_metric *w);
 
 #endif

@@ -99,3 +99,28 @@ void mmff_energy(const struct mol_ff *ff, const double *pos, double *grad, doubl
 	terms[MOL_FF_TORSION] = torsions_energy(f, pos, grad);
 	mmff_pairs_energy(f->pairs, pos, grad, &terms[MOL_FF_VDW], &terms[MOL_FF_ELECTROSTATIC]);
 }
+
+void mmff_stiffen(const struct mol_ff *ff, const double *pos, struct ff_metric *w)
+{
+	const struct mmff *f = (const struct mmff *)ff;
+	struct ff_vec d[4];
+	for (int32_t n = 0; n < f->n_bond; n++) {
+		const struct mmff_bond *b = &f->bond[n];
+		d[0] = ff_sub(ff_at(pos, b->i), ff_at(pos, b->j));
+		d[0] = ff_scale(d[0], 1 / ff_length(d[0]));
+		d[1] = ff_scale(d[0], -1);
+		ff_metric_add(w, 2, (int32_t[]){b->i, b->j}, d, b->k_kcal);
+	}
+	for (int32_t n = 0; n < f->n_angle; n++) {
+		const struct mmff_angle *q = &f->angle[n];
+		double c = ff_cos_angle(pos, q->i, q->j, q->k, d), s2 = 1 - c * c;
+		double k = q->linear ? q->k_kcal : q->k_kcal * per_rad * per_rad;
+		ff_metric_add(w, 3, (int32_t[]){q->i, q->j, q->k}, d, k / (s2 > 0.05 ? s2 : 0.05));
+	}
+	for (int32_t n = 0; n < f->n_oop; n++) {
+		ff_sin_wilson(pos, f->oop[n].atom, d);
+		double k = f->oop[n].k_kcal * per_rad * per_rad;
+		if (k > 0)
+			ff_metric_add(w, 4, f->oop[n].atom, d, k);
+	}
+}
