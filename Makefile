@@ -33,7 +33,7 @@ KERNEL_CFLAGS := -O3 -fno-math-errno -fno-trapping-math
 # Asked when they are used: `make check` installs what is missing and goes on.
 OB_CFLAGS = $(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags openbabel-3 2>/dev/null))
 OB_LIBS = $(shell $(PKG_CONFIG) --libs openbabel-3 2>/dev/null)
-LIBS_BASE := -lzstd -lmsgpackc -lxxhash -lz -lm -lpthread
+LIBS_BASE := -lzstd -lmsgpackc -lxxhash -lseccomp -lz -lm -lpthread
 LIBS_BLAS := -lopenblas
 
 # ---- what there is ----

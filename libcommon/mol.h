@@ -96,6 +96,8 @@ struct mol_parse_opts {
 };
 /* Once a process, before the first molecule: loads Open Babel's tables (milliseconds). */
 int mol_start(struct err *e);
+/* What Open Babel loads at its first molecules, molfiles and lenient SMILES, for a process that soon opens no files. */
+int mol_warm_up(struct err *e);
 const char *mol_openbabel_version(void); /* "3.1.1", for provenance */
 /*
  * What these give is final: atoms in the order of the SMILES without the hydrogens that become counts, hydrogens,

@@ -17,6 +17,38 @@ int mol_start(struct err *e)
 	char msg[200] = "";
 	return babel_start(msg, sizeof msg) ? err_set(e, ERR_IO, "%s", msg) : 0;
 }
+/*
+ * Ethylbenzene with its ring as an abbreviation, in three dimensions: Open Babel opens its table of abbreviations, asks
+ * its reader of SMILES for the ring, and opens its table of atom types for the stereo.
+ */
+static const char WARMING_MOLFILE[] = "\n\n\n"
+				      "  3  2  0  0  0  0  0  0  0  0999 V2000\n"
+				      "    0.0000    0.0000    0.0000 C   0  0\n"
+				      "    1.5000    0.0000    0.0000 C   0  0\n"
+				      "    2.5000    1.0000    0.5000 R#  0  0\n"
+				      "  1  2  1\n"
+				      "  2  3  1\n"
+				      "A    3\nPh\n"
+				      "M  END\n";
+/* A refused one: exceptions and messages, should they need anything. */
+static const char *const WARMING_SMILES[] = {"C[C@H](F)/C=C/c1cc[nH]c1.[Na+].[13CH3-]", "C1CC(", "C1CC"};
+
+int mol_warm_up(struct err *e)
+{
+	static bool warm;
+	struct babel_mol b;
+	char msg[200] = "";
+	int rc = warm ? 0 : babel_read(1, WARMING_MOLFILE, sizeof WARMING_MOLFILE - 1, &b, msg, sizeof msg);
+	for (size_t i = 0; i < sizeof WARMING_SMILES / sizeof *WARMING_SMILES && !warm && rc >= 0; i++) {
+		babel_free(&b);
+		rc = babel_read(0, WARMING_SMILES[i], strlen(WARMING_SMILES[i]), &b, msg, sizeof msg);
+	}
+	if (!warm && rc >= 0)
+		babel_free(&b);
+	warm = true;
+	return rc < 0 ? err_set(e, ERR_IO, "%s", msg) : 0;
+}
+
 const char *mol_openbabel_version(void)
 {
 	return babel_version();

@@ -183,13 +183,15 @@ void pool_run(struct pool *p, int64_t n_chunk, void (*fn)(void *ctx, int64_t chu
 /*
  * Maps jobs to results in forked processes, results in the order of jobs.
  * A worker that crashes or passes the time limit is replaced; its job gets
- * that status instead of a result. Bytes of results do not depend on n_worker.
+ * that status instead of a result, a crash only if a fresh worker that does
+ * nothing else crashes at it too. Bytes of results do not depend on n_worker.
  */
 enum worker_status { WORKER_OK, WORKER_CRASHED, WORKER_TIMEOUT };
 struct workers {
 	int n_worker;      /* 0: all cores */
 	double timeout_s;  /* wall-clock limit a job, 0: none */
-	size_t mem_nbytes; /* address space limit of a worker, 0: none */
+	size_t mem_nbytes; /* address space limit of a worker, 0: none; sanitizer builds have none */
+	bool confined;     /* workers enter the sandbox between `start` and their first job */
 	void *ctx;
 	/* Parent: next job into b. 1 job, 0 no more, negative error. */
 	int (*next)(void *ctx, struct buf *b, struct err *e);
@@ -204,6 +206,24 @@ struct workers {
 };
 /* Runs until next answers 0. 0 or negative; ERR_STOPPED after a signal; no child outlives it. */
 int workers_run(const struct workers *w, struct err *e);
+
+/* ---- sandbox (util_sandbox.c) -------------------------------------------- */
+
+/* Sanitizers need the address space and the files that a sandbox takes away: their builds go without. */
+#ifdef MOLRILL_SAN
+enum { SANDBOX_BUILT = 0 };
+#else
+enum { SANDBOX_BUILT = 1 };
+#endif
+/* Whether this build and the kernel (seccomp filters) can confine a process. */
+bool sandbox_available(void);
+/*
+ * Takes from the process, for good, all but computing and talking: it may read from and write to `fd` (open before),
+ * write to standard error, have memory that is not executable, and end. Starting a program, process or thread, and any
+ * network call, kills it (SIGSYS); every other call, such as opening a file, answers EPERM. What libraries load late
+ * is to be loaded before. 0; ERR_IO when the kernel refuses.
+ */
+int sandbox_enter(int fd, struct err *e);
 
 /* ---- input, output, signals (util_io.c) --------------------------------- */
 

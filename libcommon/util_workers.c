@@ -2,8 +2,10 @@
  * util_workers.c - jobs in forked processes, results in the order of jobs.
  *
  * A worker gets one parcel of jobs at a time and answers it job by job. Jobs wait in a ring in the parent from the
- * moment they are read until their results have been handed on, so memory is bounded by the ring. A worker that dies,
- * or is killed for passing its time, loses the job that it was at; what was left of its parcel goes back to the front.
+ * moment they are read until their results have been handed on, so memory is bounded by the ring. A worker that passes
+ * its time loses the job that it was at; what was left of its parcel goes back to the front. One that dies may have
+ * been damaged by an earlier job: the job that it was at is done once more, alone, by its fresh successor, and is lost
+ * only when that one dies too.
  */
 #include "util.h"
 
@@ -41,6 +43,7 @@ struct slot {
 	size_t n_head; /* bytes before the result in its buffer */
 	enum worker_status status;
 	int detail;
+	bool retried; /* one worker has died of it already */
 };
 struct worker {
 	pid_t pid;
@@ -116,6 +119,8 @@ static void child_main(const struct workers *w, int fd)
 	struct err e = {0};
 	struct head h;
 	int rc = w->start ? w->start(w->ctx, &e) : 0;
+	if (!rc && w->confined)
+		rc = sandbox_enter(fd, &e);
 	while (!rc && child_read(fd, &h, sizeof h)) {
 		job.n = 0;
 		buf_reserve(&job, h.nbytes);
@@ -164,7 +169,7 @@ static int spawn(struct run *r, struct worker *k)
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (getppid() != parent)
 			_exit(0);
-		if (r->w->mem_nbytes) {
+		if (r->w->mem_nbytes && SANDBOX_BUILT) {
 			struct rlimit limit = {r->w->mem_nbytes, r->w->mem_nbytes};
 			setrlimit(RLIMIT_AS, &limit);
 		}
@@ -214,23 +219,20 @@ static int read_jobs(struct run *r)
 			break;
 		}
 		s->state = SLOT_WAITING;
+		s->retried = false;
 		r->n_read++;
 	}
 	return 0;
 }
 
-/* The next waiting jobs, side by side, in one message; a worker always has whole answers to give for them in order. */
-static int send_parcel(struct run *r, struct worker *k)
+/* Waiting jobs from `first` on, side by side, in one message; a worker has whole answers to give for them in order. */
+static int send_jobs(struct run *r, struct worker *k, int64_t first, int64_t n_most)
 {
 	struct buf out = {0};
-	int64_t first = r->n_done;
 	int rc = 0;
-	while (first < r->n_read && slot_of(r, first)->state != SLOT_WAITING)
-		first++;
-	int64_t share = (r->n_read - first + r->n_worker - 1) / r->n_worker;
 	k->first = first;
 	k->n_sent = 0;
-	for (int64_t j = first; j < r->n_read && k->n_sent < PARCEL_JOBS && k->n_sent < share; j++) {
+	for (int64_t j = first; j < r->n_read && k->n_sent < n_most; j++) {
 		struct slot *s = slot_of(r, j);
 		if (s->state != SLOT_WAITING || (k->n_sent && out.n + s->job.n > PARCEL_NBYTES))
 			break;
@@ -254,6 +256,15 @@ static int send_parcel(struct run *r, struct worker *k)
 	}
 	buf_free(&out);
 	return rc;
+}
+
+static int send_parcel(struct run *r, struct worker *k)
+{
+	int64_t first = r->n_done;
+	while (first < r->n_read && slot_of(r, first)->state != SLOT_WAITING)
+		first++;
+	int64_t share = (r->n_read - first + r->n_worker - 1) / r->n_worker;
+	return send_jobs(r, k, first, share < PARCEL_JOBS ? share : PARCEL_JOBS);
 }
 
 /* ---- the parent: results in ------------------------------------------------------------ */
@@ -289,17 +300,22 @@ static void answer_done(struct run *r, struct worker *k, const uint8_t *data, si
 	r->held_nbytes += s->result.n;
 }
 
-/* The job that it was at is lost; the rest of the parcel waits again. */
+/* The job that it was at gets its second chance or is lost; the rest of the parcel waits again. */
 static int lose_worker(struct run *r, struct worker *k, enum worker_status status)
 {
 	int wait_status = reap(k, true);
 	int detail = WIFSIGNALED(wait_status) ? WTERMSIG(wait_status) : 0;
-	if (k->n_sent > 0)
+	bool again = status == WORKER_CRASHED && k->n_sent > 0 && !slot_of(r, k->first)->retried;
+	if (k->n_sent > 0 && !again)
 		answer(r, k, status, status == WORKER_TIMEOUT ? 0 : detail);
 	for (int64_t j = k->first; j < k->first + k->n_sent; j++)
 		slot_of(r, j)->state = SLOT_WAITING;
 	k->n_sent = 0;
-	return spawn(r, k);
+	int rc = spawn(r, k);
+	if (rc || !again)
+		return rc;
+	slot_of(r, k->first)->retried = true;
+	return send_jobs(r, k, k->first, 1);
 }
 
 /* Whole messages at the front of what has come. */

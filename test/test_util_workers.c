@@ -9,11 +9,11 @@
 
 /* A job is a number; its result is the number's square, except as the special jobs say. */
 struct plan {
-	int64_t n_job, crash_at, hang_at, fail_at, exit_at, stop_after;
+	int64_t n_job, crash_at, hang_at, fail_at, exit_at, damage_at, stop_after;
 	size_t result_nbytes;
 	bool start_fails;
 	int64_t n_next, n_done, most_ahead;
-	bool in_order, right;
+	bool in_order, right, damaged; /* damaged: in the worker alone */
 	int n_crash, n_timeout, last_detail;
 	uint64_t digest;
 };
@@ -41,6 +41,10 @@ static int plan_work(void *ctx, const uint8_t *job, size_t n, struct buf *result
 	memcpy(&i, job, sizeof i);
 	if (i == p->crash_at || (p->crash_at == -2 && i % 7 == 3))
 		raise(SIGKILL);
+	if (p->damaged)
+		raise(SIGSEGV);
+	if (i == p->damage_at)
+		p->damaged = true;
 	if (i == p->exit_at)
 		_exit(9);
 	if (i == p->hang_at)
@@ -79,11 +83,17 @@ static int plan_done(void *ctx, const uint8_t *job, size_t n_job, enum worker_st
 }
 
 static const struct plan usual = {
-    .crash_at = -1, .hang_at = -1, .fail_at = -1, .exit_at = -1, .in_order = true, .right = true};
+    .crash_at = -1, .hang_at = -1, .fail_at = -1, .exit_at = -1, .damage_at = -1, .in_order = true, .right = true};
 
 static int run(struct plan *p, int n_worker, double timeout_s, struct err *e)
 {
-	struct workers w = {n_worker, timeout_s, 0, p, plan_next, plan_start, plan_work, plan_done};
+	struct workers w = {.n_worker = n_worker,
+			    .timeout_s = timeout_s,
+			    .ctx = p,
+			    .next = plan_next,
+			    .start = plan_start,
+			    .work = plan_work,
+			    .done = plan_done};
 	return workers_run(&w, e);
 }
 static bool whole(const struct plan *p)
@@ -137,6 +147,15 @@ static void test_crash(void)
 		p.exit_at = 0;
 		tap_ok(!run(&p, n_worker, 5, &e) && whole(&p) && p.n_crash == 1, "%d workers: a job that exits",
 		       n_worker);
+		p = usual;
+		p.n_job = 100;
+		p.damage_at = 40;
+		tap_ok(!run(&p, n_worker, 5, &e) && whole(&p) && !p.n_crash,
+		       "%d workers: what one job damages costs none after it (%d)", n_worker, p.n_crash);
+		p.n_next = p.n_done = 0;
+		p.crash_at = 41;
+		tap_ok(!run(&p, n_worker, 5, &e) && whole(&p) && p.n_crash == 1 && p.last_detail == SIGKILL,
+		       "%d workers: nor spares the one after it that crashes by itself", n_worker);
 		p = usual;
 		p.n_job = 50;
 		p.hang_at = 13;

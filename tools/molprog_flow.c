@@ -4,6 +4,9 @@
 #include <inttypes.h>
 #include <string.h>
 
+/* Address space of a worker: libraries take a quarter of a GiB, the largest molecules that are read some more. */
+#define WORKER_NBYTES ((size_t)4 << 30)
+
 static bool row_wanted(const struct run *r, int64_t row)
 {
 	const struct molprog *c = r->c;
@@ -143,14 +146,28 @@ static int done(void *ctx, const uint8_t *job, size_t n_job, enum worker_status 
 	return rc;
 }
 
+/* What Open Babel would load at its first molecule is loaded before workers can open files no more. */
+static int warm_up(const struct run *r, struct err *e)
+{
+	bool uses_babel = r->c->lenient || (!r->reader && r->seg.layout->format == MOLPROG_SDF);
+	return uses_babel ? mol_warm_up(e) : 0;
+}
+
 int flow_run(struct run *r, struct err *e)
 {
 	struct workers w = {.n_worker = (int)r->c->cli.n_worker,
 			    .timeout_s = r->c->timeout_s,
+			    .mem_nbytes = WORKER_NBYTES,
+			    .confined = sandbox_available(),
 			    .ctx = r,
 			    .next = job_next,
 			    .start = start,
 			    .work = work,
 			    .done = done};
-	return workers_run(&w, e);
+	if (SANDBOX_BUILT && !w.confined && !r->told_unconfined) {
+		cli_warn(&r->c->cli, "this system has no seccomp filters: molecules are read with all privileges");
+		r->told_unconfined = true;
+	}
+	int rc = warm_up(r, e);
+	return rc ? rc : workers_run(&w, e);
 }

@@ -66,7 +66,7 @@ struct run {
 	struct molprog *c; /* the beginning of conf */
 	struct arena *arena, *scratch;
 	struct cli_out out;
-	bool out_open, begun;
+	bool out_open, begun, told_unconfined;
 	struct ts_writer *writer;
 	struct refusals *refusals;
 	struct cli_progress *progress;
