@@ -14,10 +14,12 @@
 #include <exception>
 #include <fstream>
 #include <limits>
+#include <map>
 #include <sstream>
 #include <string>
 #include <unistd.h>
 
+#include <openbabel/alias.h>
 #include <openbabel/atom.h>
 #include <openbabel/babelconfig.h>
 #include <openbabel/bond.h>
@@ -29,6 +31,26 @@
 #include <openbabel/stereo/stereo.h>
 #include <openbabel/stereo/tetrahedral.h>
 #include <openbabel/tokenst.h>
+
+/*
+ * Its reader of molfiles ends with a perception of stereo, whose search for symmetry need not end and of which nothing
+ * is used. A definition in the program comes before the library's: the reader meets these.
+ */
+namespace OpenBabel
+{
+void StereoFrom0D(OBMol *mol)
+{
+	mol->SetChiralityPerceived();
+}
+void StereoFrom2D(OBMol *mol, std::map<OBBond *, OBStereo::BondDirection> *, bool)
+{
+	mol->SetChiralityPerceived();
+}
+void StereoFrom3D(OBMol *mol, bool)
+{
+	mol->SetChiralityPerceived();
+}
+} // namespace OpenBabel
 
 using namespace OpenBabel;
 
@@ -223,6 +245,20 @@ static void take_molecule(OBMol &mol, bool stereo, struct babel_mol *out)
 		take_stereo(mol, out);
 }
 
+/* Whether atoms in space were made out of an abbreviation: their places are nobody's. */
+static bool has_invented_places(OBMol &mol)
+{
+	if (mol.GetDimension() != 3)
+		return false;
+	FOR_ATOMS_OF_MOL(atom, mol)
+	{
+		AliasData *alias = static_cast<AliasData *>(atom->GetData(AliasDataType));
+		if (alias && alias->IsExpanded())
+			return true;
+	}
+	return false;
+}
+
 extern "C" int babel_read(int format, const char *text, size_t n, struct babel_mol *out, char *msg, size_t n_msg)
 {
 	memset(out, 0, sizeof *out);
@@ -234,6 +270,10 @@ extern "C" int babel_read(int format, const char *text, size_t n, struct babel_m
 		conversion[format]->SetInStream(&in);
 		if (!conversion[format]->GetInFormat()->ReadMolecule(&mol, conversion[format])) {
 			snprintf(msg, n_msg, "Open Babel refuses it");
+			return 1;
+		}
+		if (has_invented_places(mol)) {
+			snprintf(msg, n_msg, "abbreviated atoms in three dimensions");
 			return 1;
 		}
 		take_molecule(mol, format == 0, out);

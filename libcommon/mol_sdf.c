@@ -18,14 +18,14 @@ int mol_start(struct err *e)
 	return babel_start(msg, sizeof msg) ? err_set(e, ERR_IO, "%s", msg) : 0;
 }
 /*
- * Ethylbenzene with its ring as an abbreviation, in three dimensions: Open Babel opens its table of abbreviations, asks
- * its reader of SMILES for the ring, and opens its table of atom types for the stereo.
+ * Ethylbenzene with its ring as an abbreviation: Open Babel opens its table of these and asks its reader of SMILES for
+ * the ring.
  */
 static const char WARMING_MOLFILE[] = "\n\n\n"
 				      "  3  2  0  0  0  0  0  0  0  0999 V2000\n"
 				      "    0.0000    0.0000    0.0000 C   0  0\n"
 				      "    1.5000    0.0000    0.0000 C   0  0\n"
-				      "    2.5000    1.0000    0.5000 R#  0  0\n"
+				      "    2.5000    1.0000    0.0000 R#  0  0\n"
 				      "  1  2  1\n"
 				      "  2  3  1\n"
 				      "A    3\nPh\n"
