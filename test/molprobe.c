@@ -2,14 +2,17 @@
  * molprobe - a program over the framework of those that read molecules, for its tests alone. Adds `probe`, the number
  * of atoms. What it does is told by the id: crash-* dies of a signal, hang-* never ends, refuse-* is refused, warn-*
  * goes on with a warning, fail-* fails the run, big-* makes a record that is too large, sleep-* takes a tenth of a
- * second.
+ * second; open-*, exec-*, connect-* and write-* (to standard output) do so and are refused with what came of it.
  */
 #include "molprog.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 struct probe {
@@ -28,6 +31,24 @@ static bool is(const struct molprog_job *j, const char *what)
 	return !strncmp(j->id, what, strlen(what));
 }
 
+/* Does what a worker may not do, if the id says so; answers how it went, NULL when nothing was to be done. */
+static const char *misbehave(const struct molprog_job *j)
+{
+	int rc = 0;
+	errno = 0;
+	if (is(j, "open-"))
+		rc = open("/etc/passwd", O_RDONLY);
+	else if (is(j, "exec-"))
+		rc = execl("/bin/true", "true", (char *)NULL);
+	else if (is(j, "connect-"))
+		rc = socket(AF_INET, SOCK_STREAM, 0);
+	else if (is(j, "write-"))
+		rc = (int)write(STDOUT_FILENO, "x", 1);
+	else
+		return NULL;
+	return rc < 0 ? strerror(errno) : "it went well";
+}
+
 static int work(void *ctx, struct molprog_job *j, struct err *e)
 {
 	if (is(j, "crash-"))
@@ -38,6 +59,9 @@ static int work(void *ctx, struct molprog_job *j, struct err *e)
 		usleep(100000);
 	if (is(j, "refuse-"))
 		return molprog_refuse(j, "probe", "refused for the test");
+	const char *outcome = misbehave(j);
+	if (outcome)
+		return molprog_refuse(j, "probe", "%s", outcome);
 	if (is(j, "fail-"))
 		return err_set(e, ERR_NUMERIC, "failed for the test");
 	if (is(j, "warn-")) {

@@ -323,7 +323,7 @@ PY
 	assert_line "1	hang-1	timeout"
 }
 
-@test "a worker killed from outside costs the molecule it was at, no other" {
+@test "a worker killed from outside costs no molecule: what it was at is done again" {
 	for i in $(seq 24); do echo "CC sleep-$i"; done > s.smi
 	molprobe --rejects bad.tsv -o o s.smi &
 	local parent=$! child
@@ -332,11 +332,48 @@ PY
 	kill -KILL "$child"
 	local rc=0
 	wait $parent || rc=$?
-	[ $rc = 3 ]
+	[ $rc = 0 ]
 	run -0 counts o
-	assert_output "23 24 1 0 0"
-	run -0 cut -f 5 bad.tsv
-	assert_line "crashed"
+	assert_output "24 24 0 0 0"
+}
+
+@test "workers open no file, start no program, reach no network; the rest of the molecules do not suffer" {
+	[ -z "${SAN:-}" ] || skip "sanitizer builds have no sandbox"
+	printf 'CC a\nCC open-1\nCC exec-1\nCC connect-1\nCC write-1\nCCC b\n' > s.smi
+	run -3 molprobe --rejects bad.tsv -o o s.smi
+	run -0 cut -f 2,5,6 bad.tsv
+	assert_output "id	code	message
+open-1	probe	Operation not permitted
+exec-1	crashed	the worker died of signal 31 (Bad system call)
+connect-1	crashed	the worker died of signal 31 (Bad system call)
+write-1	probe	Operation not permitted"
+	run -0 fields o
+	assert_output "0 a CC 2
+5 b CCC 3"
+}
+
+# abbreviated Z: a molfile whose last atom, at height Z, stands for a phenyl ring
+abbreviated() {
+	printf 'styled\n\n\n  3  2  0  0  0  0  0  0  0  0999 V2000\n'
+	printf '%10.4f%10.4f%10.4f %-3s 0  0\n' 0 0 0 C 1.5 0 0 C 2.5 1 "$1" 'R#'
+	printf '  1  2  1\n  2  3  1\nA    3\nPh\nM  END\n$$$$\n'
+}
+
+@test "molfiles: abbreviations are read within the sandbox; in three dimensions their atoms have no place" {
+	abbreviated 0 > a.sdf
+	abbreviated 0.5 > b.sdf
+	molprobe a.sdf > o
+	run -0 fields o
+	assert_output "0 styled CCc1ccccc1 8"
+	run -3 --separate-stderr molprobe b.sdf -o o
+	[[ "$stderr" == *"three dimensions"* ]]
+}
+
+@test "molfiles: no search for symmetry that does not end" {
+	need_shared data/smiles-suites/bad_graphsym-nonconvergent.mol.gz
+	run -0 timeout 20 molprobe --timeout 5 --format sdf -o o "$SHARED/data/smiles-suites/bad_graphsym-nonconvergent.mol.gz"
+	run -0 counts o
+	assert_output "1 1 0 0 0"
 }
 
 @test "a failure that is not the molecule's fails the run; a record too large is a reject" {
