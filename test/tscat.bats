@@ -61,8 +61,8 @@ EOF
 @test "--smiles and --tsv" {
 	run -0 tscat --smiles s.mts
 	assert_output "$(printf 'CO a\nC b\nN c')"
-	run -0 tscat --tsv smiles,pos,nothing s.mts
-	assert_line --index 1 "$(printf 'CO\t0,0,0,1.4,0,0\t')"
+	run -0 tscat --tsv smiles,pos s.mts
+	assert_line --index 1 "$(printf 'CO\t0,0,0,1.4,0,0')"
 }
 
 @test "--sdf writes what other programs read" {
@@ -173,6 +173,13 @@ shard() {
 	"$maker" --tasks t --features ogb --fields id,row,smiles,y,z,pos --shard 1/2 --filtered 2 < <(printf 'id:str\trow:int\nb\t2\n') > p1.mts
 	run -1 tscat --merge p0.mts p1.mts
 	assert_output --partial 'row 2 does not belong to shard 1/2'
+}
+
+@test "a field that the stream does not have is named, with the nearest" {
+	run -2 --separate-stderr tscat --tsv row,smils s.mts
+	assert_output ''
+	assert_equal "$stderr" "tscat: --tsv: the stream has no field 'smils'; the nearest is 'smiles'"
+	run -2 tscat --select smils --stream s.mts
 }
 
 @test "misuse" {

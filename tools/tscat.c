@@ -45,17 +45,38 @@ struct tscat {
 	struct arena *a, *header_arena;
 };
 
+/* What is asked for must be among the fields that records may have. */
+static int names_check(const struct opt_list *names, const char *option, const struct ts_header *h, struct err *e)
+{
+	for (int i = 0; i < names->n; i++) {
+		if (ts_header_has_field(h, names->items[i]))
+			continue;
+		const char *near = opt_nearest(names->items[i], h->fields, h->n_field);
+		return err_set(e, ERR_USAGE, "--%s: the stream has no field '%s'%s%s%s", option, names->items[i],
+			       near ? "; the nearest is '" : "", near ? near : "", near ? "'" : "");
+	}
+	return 0;
+}
+
+static void table_head(FILE *out, const struct opt_list *names)
+{
+	for (int i = 0; i < names->n; i++)
+		fprintf(out, "%s%c", names->items[i], i + 1 < names->n ? '\t' : '\n');
+}
+
 static int header_show(struct tscat *t, const struct ts_map *m, struct err *e)
 {
 	struct conf *c = t->conf;
 	int rc = cli_stream_header(t->in, "", &t->header, t->header_arena, e);
-	if (rc)
+	if (rc || (rc = names_check(&c->select, "select", &t->header, e)) ||
+	    (rc = names_check(&c->tsv, "tsv", &t->header, e)))
 		return rc;
 	t->n_taken_here = 0;
-	if (!t->n_segment++)
+	if (!t->n_segment++) {
 		t->first = t->header;
-	else if ((t->spool || c->tsv.n || c->sdf || c->smiles || c->check) &&
-		 (rc = ts_header_same_kind(&t->first, &t->header, e)))
+		table_head(t->out, &c->tsv);
+	} else if ((t->spool || c->tsv.n || c->sdf || c->smiles || c->check) &&
+		   (rc = ts_header_same_kind(&t->first, &t->header, e)))
 		return rc;
 	if (c->stream) {
 		struct ts_header h = t->header;
@@ -63,8 +84,7 @@ static int header_show(struct tscat *t, const struct ts_map *m, struct err *e)
 		if (c->select.n) {
 			h.n_field = 0;
 			for (int i = 0; i < c->select.n; i++)
-				if (ts_header_has_field(&t->header, c->select.items[i]))
-					ts_header_add_field(&h, c->select.items[i], t->header_arena);
+				ts_header_add_field(&h, c->select.items[i], t->header_arena);
 		}
 		if ((rc = cli_node(c, false, &node, e)))
 			return rc;
@@ -205,9 +225,6 @@ static int show_run(struct tscat *t, struct err *e)
 {
 	struct ts_map m;
 	int item, rc = 0;
-	if (t->conf->tsv.n)
-		for (int i = 0; i < t->conf->tsv.n; i++)
-			fprintf(t->out, "%s%c", t->conf->tsv.items[i], i + 1 < t->conf->tsv.n ? '\t' : '\n');
 	while ((item = cli_stream_next(t->in, t->a, &m, e)) > 0) {
 		if (item == TS_HEADER)
 			rc = header_show(t, &m, e);
