@@ -427,6 +427,26 @@ static void uff_energy(const struct mol_ff *ff, const double *pos, double *grad,
 	terms[MOL_FF_VDW] = pairs_energy(f, pos, grad);
 }
 
+static void uff_stiffen(const struct mol_ff *ff, const double *pos, struct ff_metric *w)
+{
+	const struct uff *f = (const struct uff *)ff;
+	struct ff_vec d[4];
+	for (int32_t n = 0; n < f->n_bond; n++) {
+		const struct uff_bond *b = &f->bond[n];
+		d[0] = ff_sub(ff_at(pos, b->i), ff_at(pos, b->j));
+		d[0] = ff_scale(d[0], 1 / ff_length(d[0]));
+		d[1] = ff_scale(d[0], -1);
+		ff_metric_add(w, 2, (int32_t[]){b->i, b->j}, d, b->k_kcal);
+	}
+	for (int32_t n = 0; n < f->n_angle; n++) {
+		const struct uff_angle *a = &f->angle[n];
+		double c = ff_cos_angle(pos, a->i, a->j, a->k, d);
+		double bent = 4 * a->c[2] + 24 * a->c[3] * c + (96 * c * c - 16) * a->c[4];
+		if (a->k_kcal * bent > 0)
+			ff_metric_add(w, 3, (int32_t[]){a->i, a->j, a->k}, d, a->k_kcal * bent);
+	}
+}
+
 int mol_uff_new(const struct mol *m, struct arena *a, struct mol_ff **out, struct mol_reject *why, struct err *e)
 {
 	struct uff *f = arena_calloc(a, 1, sizeof *f);
@@ -462,6 +482,7 @@ int mol_uff_new(const struct mol *m, struct arena *a, struct mol_ff **out, struc
 	add_inversions(&b);
 	add_pairs(&b);
 	f->base.energy = uff_energy;
+	f->base.stiffen = uff_stiffen;
 	*out = &f->base;
 	return 0;
 }
