@@ -117,3 +117,10 @@ EOF
 	run -1 bash -c 'hyperbuild n.mts > x'
 	assert_output --partial 'record 1'
 }
+
+@test "--mem: what does not fit is a failure with advice, and no stream" {
+	run -1 bash -c 'hyperbuild -k 3 --mem 100 s.mts -o h.mts'
+	assert_output --partial 'passes --mem (100 bytes): raise it, or look among fewer records by --window'
+	[ ! -e h.mts ]
+	run -0 bash -c 'hyperbuild -k 3 --mem 1K s.mts | tscat --check'
+}

@@ -106,3 +106,10 @@ oracle() {
 	run -0 bash -c 'cat e.mts e.mts | molsplit | tscat --json | wc -l'
 	assert_output 2
 }
+
+@test "--mem: what does not fit is a failure" {
+	run -1 bash -c 'molsplit --by random --mem 80 s.mts -o m.mts'
+	assert_output --partial 'passes --mem (80 bytes)'
+	[ ! -e m.mts ]
+	run -0 molsplit --by random --mem 1M s.mts -o m.mts
+}

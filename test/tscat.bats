@@ -166,6 +166,8 @@ shard() {
 	assert_output --partial 'shard 0/2 is here twice'
 	run -1 tscat --merge p0.mts q1.mts
 	assert_output --partial 'among shards of 2'
+	run -1 tscat --merge --mem 10 p0.mts p1.mts
+	assert_output --partial 'passes --mem (10 bytes)'
 	run -1 tscat --merge s.mts
 	assert_output --partial 'is no shard'
 	sed -i 's/^b	1/b	3/' table

@@ -127,6 +127,14 @@ static void segment_ends(struct cli_stream *s, struct cli_gathered *g)
 		io_digest_hex(both, sizeof both, g->follow.source);
 }
 
+int cli_mem_check(int64_t held, int64_t limit, const char *advice, struct err *e)
+{
+	if (held <= limit)
+		return 0;
+	return err_set(e, ERR_LIMIT, "what must be held of these records passes --mem (%lld bytes): %s",
+		       (long long)limit, advice);
+}
+
 int cli_gather(struct cli_stream *s, const char *schema, struct arena *keep, cli_record_fn *fn, void *ctx,
 	       struct cli_gathered *g, struct err *e)
 {

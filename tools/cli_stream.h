@@ -34,6 +34,13 @@ typedef int cli_record_fn(void *ctx, const struct ts_map *m, struct err *e);
 int cli_gather(struct cli_stream *s, const char *schema, struct arena *keep, cli_record_fn *fn, void *ctx,
 	       struct cli_gathered *g, struct err *e);
 
+/*
+ * --mem of the programs that hold something of every record: ERR_LIMIT, with advice for the user, once `held` bytes
+ * pass `limit`. Called as the records come in, so that nothing is asked of the system that it has not.
+ */
+#define CLI_MEM_DEFAULT ((int64_t)2 << 30)
+int cli_mem_check(int64_t held, int64_t limit, const char *advice, struct err *e);
+
 /* A stream on the program's output. */
 struct cli_sink {
 	struct cli_out out;

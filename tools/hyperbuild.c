@@ -13,7 +13,7 @@ static const char *const metric_names[] = {"auto", "l2", "cosine", "tanimoto", N
 struct conf {
 	struct cli cli;
 	const char *by;
-	int64_t k, window;
+	int64_t k, window, mem;
 	int metric; /* 0: by the field; else 1 + enum nn_distance */
 	bool soft;
 };
@@ -26,6 +26,7 @@ static const struct opt options[] = {
     {"soft", 0, OPT_FLAG, NULL, "weights that fall with the distance, instead of 1", AT(soft), OPT_RECORDS},
     {"window", 0, OPT_INT, "N", "look for neighbours among N records in a row (default: all)", AT(window), OPT_RECORDS,
      .max = 9e15},
+    {"mem", 0, OPT_SIZE, "SIZE", "memory for the vectors and neighbours of a window", AT(mem)},
     {0},
 };
 
@@ -111,7 +112,9 @@ static int record_take(void *ctx, const struct ts_map *m, struct err *e)
 		return rc;
 	}
 	y->n++;
-	return 0;
+	/* Vector, row and group, places in the spool, k neighbours with distances. */
+	return cli_mem_check((int64_t)y->x.n + y->n * (32 + 16 * y->conf->k), y->conf->mem,
+			     "raise it, or look among fewer records by --window", e);
 }
 
 static int int_compare(const void *a, const void *b)
@@ -290,7 +293,7 @@ static int windows_run(struct hyper *y, struct cli_stream *in, struct ts_writer 
 
 int main(int argc, char **argv)
 {
-	struct conf conf = {.cli = {.output = "-", .n_worker = 1}, .k = 10};
+	struct conf conf = {.cli = {.output = "-", .n_worker = 1}, .k = 10, .mem = CLI_MEM_DEFAULT};
 	struct hyper y = {.conf = &conf, .d = -1};
 	struct cli_stream *in = NULL;
 	struct cli_sink sink = {0};

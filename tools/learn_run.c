@@ -423,6 +423,10 @@ int learn_run(const struct learn_conf *c, struct err *e)
 		rc = learn_log_open(&r, e);
 	if (!rc)
 		rc = train(&r, e);
+	if (!rc && c->task == LEARN_FINETUNE && c->keep == LEARN_KEEP_BEST && r.data.n_item[NN_VALID] &&
+	    !r.p.best_epoch)
+		cli_warn(&c->cli,
+			 "on the validation set the metric was no number in any epoch: the model is that of the last");
 	int rc_log = learn_log_close(r.log, rc ? NULL : e);
 	run_end(&r);
 	return rc ? rc : rc_log;

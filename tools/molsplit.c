@@ -20,6 +20,7 @@ struct conf {
 	int by, only; /* only: 0 all, else 1 + enum nn_part */
 	struct opt_list frac;
 	const char *column, *file, *without;
+	int64_t mem;
 	bool leaks;
 };
 #define AT(member) offsetof(struct conf, member)
@@ -33,6 +34,7 @@ static const struct opt options[] = {
     {"only", 0, OPT_CHOICE, "PART", "write only train, valid or test", AT(only), OPT_RECORDS, only_names},
     {"without", 0, OPT_STR, "FILE", "leave out molecules that occur in this stream", AT(without),
      OPT_RECORDS | OPT_DIGEST},
+    {"mem", 0, OPT_SIZE, "SIZE", "memory for what is held of all records", AT(mem)},
     {"leaks", 0, OPT_FLAG, NULL, "report what train, valid and test share, on standard error", AT(leaks)},
     {0},
 };
@@ -180,6 +182,9 @@ static int record_take(void *ctx, const struct ts_map *m, struct err *e)
 	if (s->n == s->cap && !(s->group = realloc(s->group, (size_t)(s->cap = 2 * s->n + 1024) * sizeof *s->group)))
 		abort();
 	s->group[s->n++] = group;
+	/* Group and part, place in the spool; a name of some 64 bytes for each group. */
+	if ((rc = cli_mem_check(s->n * 40 + s->groups.n * 64, s->conf->mem, "raise it", e)))
+		return rc;
 	return s->leaks ? leaks_add(s->leaks, m, e) : 0;
 }
 
@@ -238,7 +243,7 @@ static int conf_check(const struct conf *c, struct err *e)
 
 int main(int argc, char **argv)
 {
-	struct conf conf = {.cli = {.output = "-", .n_worker = 1}};
+	struct conf conf = {.cli = {.output = "-", .n_worker = 1}, .mem = CLI_MEM_DEFAULT};
 	struct split s = {.conf = &conf};
 	struct cli_stream *in = NULL;
 	struct cli_sink sink = {0};

@@ -8,7 +8,7 @@
 struct conf {
 	struct cli cli;
 	bool check, json, sdf, smiles, history, merge, stream;
-	int64_t n, skip;
+	int64_t n, skip, mem;
 	struct opt_list select, tsv;
 	const char *where, *npy, *safetensors;
 };
@@ -27,6 +27,7 @@ static const struct opt options[] = {
     {"npy", 0, OPT_STR, "DIR", "numpy files in folder DIR, one a field", AT(npy)},
     {"safetensors", 0, OPT_STR, "FILE", "the tensors as one safetensors file", AT(safetensors)},
     {"history", 0, OPT_FLAG, NULL, "the commands that made the stream", AT(history)},
+    {"mem", 0, OPT_SIZE, "SIZE", "with --merge: memory for the places of all records", AT(mem)},
     {"merge", 0, OPT_FLAG, NULL, "join shards into the stream of the whole", AT(merge)},
     {0},
 };
@@ -207,11 +208,16 @@ static int end_show(struct tscat *t, const struct ts_map *m, struct err *e)
 static int merge_run(struct tscat *t, struct err *e)
 {
 	struct ts_merge *g;
+	int64_t n_record = 0;
 	int rc = ts_merge_new(&g, e), item = TS_EOF;
 	while (!rc && (item = cli_stream_next(t->in, NULL, NULL, e)) == TS_HEADER) {
 		rc = ts_merge_segment(g, cli_stream_reader(t->in), e);
 		if (rc)
 			cli_stream_fail(t->in, rc, e);
+		else
+			n_record += ts_reader_end(cli_stream_reader(t->in))->counts.n;
+		if (!rc) /* a row and a place in the spool */
+			rc = cli_mem_check(n_record * 24, t->conf->mem, "raise it", e);
 	}
 	if (!rc && item < 0)
 		rc = item;
@@ -289,7 +295,7 @@ static int output_close(struct tscat *t, int rc, struct err *e)
 
 int main(int argc, char **argv)
 {
-	struct conf conf = {.cli = {.output = "-", .n_worker = 1}, .n = -1};
+	struct conf conf = {.cli = {.output = "-", .n_worker = 1}, .n = -1, .mem = CLI_MEM_DEFAULT};
 	struct tscat t = {.conf = &conf};
 	struct err e = {0};
 	int code = cli_begin(&conf, sizeof conf, "tscat", "[FILE ...]", options, NULL, argc, argv);
