@@ -15,7 +15,7 @@ static void bits_put(struct deflate *d, uint32_t bits, int n)
 	d->n_bit += n;
 	if (d->n_bit < 32)
 		return;
-	uint8_t *p = buf_reserve(d->out, 4);
+	uint8_t *p = d->out->cap - d->out->n >= 4 ? d->out->data + d->out->n : buf_reserve(d->out, 4);
 	for (int i = 0; i < 4; i++)
 		p[i] = (uint8_t)(d->bits >> 8 * i);
 	d->out->n += 4, d->bits >>= 32, d->n_bit -= 32;
@@ -62,10 +62,19 @@ static void run_put(struct deflate *d)
 	if (!n)
 		return;
 	/* Adler-32 of n equal bytes; a run is below 2^32 bytes, its terms below 2^64 once n is taken modulo. */
-	uint64_t v = d->value, k = n % ADLER;
+	uint64_t v = d->value, k = n < ADLER ? n : n % ADLER;
+	if (n == 1) { /* most are */
+		d->sum = d->sum + v < ADLER ? d->sum + v : d->sum + v - ADLER;
+		d->sum_of_sums += d->sum;
+		d->sum_of_sums -= d->sum_of_sums < ADLER ? 0 : ADLER;
+		d->n_value = 0;
+		symbol_put(d, d->value);
+		return;
+	}
 	d->sum_of_sums = (d->sum_of_sums + k * d->sum + v * (n * (n + 1) / 2 % ADLER)) % ADLER;
 	d->sum = (d->sum + k * v) % ADLER;
 	symbol_put(d, d->value);
+	d->n_value = 0;
 	for (n--; n >= LONGEST_MATCH; n -= LONGEST_MATCH)
 		match_put(d, LONGEST_MATCH);
 	if (n >= LEAST_MATCH)
@@ -73,7 +82,6 @@ static void run_put(struct deflate *d)
 	else
 		for (; n; n--)
 			symbol_put(d, d->value);
-	d->n_value = 0;
 }
 
 void deflate_run(struct deflate *d, uint8_t value, int64_t n)

@@ -23,6 +23,8 @@ struct palette {
 static uint32_t color_rounded(const uint8_t *p, int channels, int drop)
 {
 	uint32_t c = 0;
+	if (!drop)
+		return channels == 3 ? (uint32_t)p[0] << 16 | (uint32_t)p[1] << 8 | p[2] : p[0] * 0x010101u;
 	for (int k = 0; k < 3; k++) {
 		uint32_t v = p[channels == 3 ? k : 0], top = 255u >> drop;
 		v = ((v >> drop) * 255 + top / 2) / top;
@@ -47,10 +49,14 @@ static int palette_index(struct palette *t, uint32_t c)
 
 enum { MAX_DROP = 1 }; /* bits of a channel that nobody misses at the edge of a line */
 
-/* How many of n pixels, from the first on, are as the first. Eight bytes at a time with those one pixel further. */
+/* How many of n pixels, from the first on, are as the first: many bytes at a time with those one pixel further. */
 static int32_t run_length(const uint8_t *p, int32_t n, int channels)
 {
 	size_t nbytes = (size_t)(n - 1) * (size_t)channels, at = 0;
+	if (nbytes && p[0] != p[channels])
+		return 1;
+	while (at + 64 <= nbytes && !memcmp(p + at, p + at + channels, 64))
+		at += 64;
 	for (uint64_t x, y; at + 8 <= nbytes; at += 8) {
 		memcpy(&x, p + at, 8);
 		memcpy(&y, p + at + channels, 8);
@@ -59,7 +65,7 @@ static int32_t run_length(const uint8_t *p, int32_t n, int channels)
 	}
 	while (at < nbytes && p[at] == p[at + (size_t)channels])
 		at++;
-	return (int32_t)(at / (size_t)channels) + 1;
+	return (int32_t)(channels == 3 ? at / 3 : at) + 1;
 }
 
 /*

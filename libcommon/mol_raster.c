@@ -17,7 +17,7 @@ static double at_most(double a, double b)
  * Mixes color into a pixel; cover is in 1/256, in steps of a sixteenth, and so is what is mixed: 16 levels a channel,
  * which no eye misses at the edge of a line, and a palette holds all that comes of a drawing.
  */
-static void blend(uint8_t *p, const uint8_t color[3], int cover)
+static inline void blend(uint8_t *p, const uint8_t color[3], int cover)
 {
 	cover = (cover + 8) & ~15;
 	if (cover >= 256) {
@@ -37,16 +37,21 @@ static void span(double low, double high, int32_t n, int32_t *first, int32_t *la
 	*last = high >= n ? n - 1 : high <= 0 ? -1 : (int32_t)high;
 }
 
-/* Rows of the strip of half-width `reach` about the line, and of each row what the strip cuts from the line's box. */
+/*
+ * Of each row, what the strip of half-width `reach` about the line cuts from the line's box. Beside the line the
+ * distance is that to an endless one, beyond its ends that to the end.
+ */
 void raster_line(struct raster *r, double x0, double y0, double x1, double y1, double width, const uint8_t color[3])
 {
 	double half = at_least(width, 1) / 2, strength = 256 * at_most(width, 1), reach = half + 0.5;
-	double ux = x1 - x0, uy = y1 - y0, len2 = ux * ux + uy * uy, inverse = len2 > 1e-12 ? 1 / len2 : 0;
-	double box_left = at_most(x0, x1) - reach, box_right = at_least(x0, x1) + reach, outside2 = reach * reach;
-	double inside2 = (half - 0.5) * (half - 0.5);
+	double ux = x1 - x0, uy = y1 - y0, len = sqrt(ux * ux + uy * uy), inverse = len > 1e-6 ? 1 / len : 0;
+	double box_left = at_most(x0, x1) - reach, box_right = at_least(x0, x1) + reach;
 	bool steep = fabs(uy) > 1e-9;
-	double slope = steep ? ux / uy : 0, broad = steep ? reach * sqrt(len2) / fabs(uy) : 0;
+	double slope = steep ? ux / uy : 0, broad = steep ? reach * len / fabs(uy) : 0;
 	int32_t top, bottom, left, right;
+	ux *= inverse, uy *= inverse;
+	if (inverse == 0) /* a point: any direction will do */
+		ux = 1, uy = 0, len = 0;
 	span(at_most(y0, y1) - reach, at_least(y0, y1) + reach, r->h, &top, &bottom);
 	for (int32_t j = top; j <= bottom; j++) {
 		double wy = j + 0.5 - y0, x = x0 + wy * slope, a = box_left, b = box_right;
@@ -55,12 +60,15 @@ void raster_line(struct raster *r, double x0, double y0, double x1, double y1, d
 		span(a, b, r->w, &left, &right);
 		uint8_t *p = r->rgb + ((int64_t)j * r->w + left) * 3;
 		for (int32_t i = left; i <= right; i++, p += 3) {
-			double wx = i + 0.5 - x0, t = at_least(0, at_most(1, (wx * ux + wy * uy) * inverse));
-			double dx = wx - t * ux, dy = wy - t * uy, d2 = dx * dx + dy * dy;
-			if (d2 >= outside2)
+			double wx = i + 0.5 - x0, along = wx * ux + wy * uy, away = fabs(wx * uy - wy * ux);
+			double beyond = along < 0 ? along : along > len ? along - len : 0;
+			if (away >= reach)
 				continue;
-			double cover = d2 <= inside2 ? 1 : at_most(reach - sqrt(d2), 1);
-			blend(p, color, (int)(cover * strength + 0.5));
+			if (beyond != 0)
+				away = sqrt(away * away + beyond * beyond);
+			double cover = reach - away;
+			if (cover > 0)
+				blend(p, color, cover >= 1 ? (int)(strength + 0.5) : (int)(cover * strength + 0.5));
 		}
 	}
 }
