@@ -23,6 +23,7 @@ import rdkit
 from rdkit import Chem
 from rdkit.Chem import AllChem, rdDepictor
 
+sys.dont_write_bytecode = True
 import bench_peer
 
 HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -80,6 +81,8 @@ class Bench:
 
     def program_row(self, name, smiles, argv, job, goal):
         """A program of ours over a file against a job of RDKit's over the same strings, in turn."""
+        if self.args.rows not in name:
+            return
         path, ours, theirs = self.molecules_write(smiles), [], []
         for _ in range(self.args.reps):
             argv_now = [a.replace("FRESH", self.path("out")) for a in argv] + ["-o", self.path("stream"), path]
@@ -103,6 +106,8 @@ class Bench:
 
     def molecule_rows(self, name, smiles, mode, timed, goal):
         """Ours from bench_mol, theirs from a function SMILES -> milliseconds or None; median, and mean without the slowest 2 %."""
+        if self.args.rows not in name:
+            return
         path, ours, theirs = self.molecules_write(smiles), [], []
         for _ in range(self.args.reps):
             ours.append(self.probe_run(mode, path))
@@ -204,16 +209,18 @@ def main():
     p.add_argument("-n", type=int, default=1000, help="molecules")
     p.add_argument("-c", type=int, default=100, help="molecules of the rows of conformers")
     p.add_argument("--reps", type=int, default=5)
+    p.add_argument("--folder", help="where streams and pictures are written, for instance on a file system in memory (BUILD)")
+    p.add_argument("--rows", default="", help="only rows whose name holds this text")
     args = p.parse_args()
     data = f"{os.environ.get('SHARED', f'{HERE}/../shared')}/data/molecules/{args.set}.csv.gz"
     if not os.path.exists(data):
         data = f"{HERE}/examples/wellknown.csv"
     smiles, few = molecules_read(data, args.n), molecules_read(data, args.c)
-    folder = tempfile.mkdtemp(prefix="bench-", dir=args.build)
+    folder = tempfile.mkdtemp(prefix="bench-", dir=args.folder or args.build)
     try:
         b = Bench(args, folder)
         print(f"Molecules of {os.path.basename(data)}; RDKit {rdkit.__version__}; {processor()}, {os.cpu_count()} processors, "
-              f"load {os.getloadavg()[0]:.1f}; {args.reps} turns.\n")
+              f"load {os.getloadavg()[0]:.1f}; {args.reps} turns; files in {args.folder or 'the build folder'}.\n")
         print("| CPU time a molecule, one worker | n | ours, ms | RDKit, ms | ratio: median (range) | at least | | |\n|---|---|---|---|---|---|---|---|", flush=True)
         b.program_row(f"graph, OGB features, written to a stream, against {bench_peer.GRAPH_BY}", smiles, ["mol2graph"], "graph", 8)
         b.program_row("the same, scaffold and ECFP, against parse, scaffold, Morgan", smiles, ["mol2graph", "--scaffold", "--fp"], "three", 4)
@@ -222,9 +229,10 @@ def main():
         b.molecule_rows("layout alone", smiles, "layout", layout_timed, 1.5)
         b.molecule_rows("conformer, against ETKDGv3", few, "dg", timed(bench_peer.conformer), 4)
         b.molecule_rows("conformer and MMFF94, against ETKDGv3 and MMFF94", few, "ff", timed(bench_peer.relaxed), 5)
-        b.gradient_row(few, 2.5)
-        b.starts()
-        b.memory(smiles, few)
+        if not args.rows:
+            b.gradient_row(few, 2.5)
+            b.starts()
+            b.memory(smiles, few)
         print(f"\nLoad at the end: {os.getloadavg()[0]:.1f}.")
     finally:
         shutil.rmtree(folder)
