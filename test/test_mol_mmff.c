@@ -1,6 +1,7 @@
 /* test_mol_mmff.c - MMFF94 and MMFF94s: energies known from elsewhere, charges, gradients by differences, refusals. */
 #include "mol_conf.h"
 #include "mol_ff.h"
+#include "mol_ff_metric.h"
 #include "mol_mmff.h"
 
 #include "tap.h"
@@ -232,6 +233,61 @@ static void test_minimise(struct arena *a)
 	tap_ok(r.converged && r.f < known[5].mmff94_kcal, "a ring of three converges downhill (%.3f kcal/mol)", r.f);
 }
 
+/* What the metric's inverse makes of x, the metric takes back: M = 100 + sum of k v v^T. */
+static void test_metric(struct arena *a)
+{
+	struct mol *m = with_hydrogens("CC1CC1c1ccccc1", a);
+	struct ff_metric *w = ff_metric_new(m, a);
+	int32_t n = m->n_atom;
+	double *x = arena_alloc(a, 3 * (size_t)n * sizeof *x), *y = arena_alloc(a, 3 * (size_t)n * sizeof *y),
+	       worst = 0;
+	struct rng r;
+	for (int dropped = 0; dropped < 2; dropped++) { /* the wrong variant: one term is forgotten on the way back */
+		rng_init(&r, 3, 1);
+		for (int k = 0; k < 3 * n; k++)
+			x[k] = y[k] = rng_normal(&r);
+		ff_metric_reset(w);
+		for (int pass = 0; pass < 2; pass++) {
+			struct rng s;
+			rng_init(&s, 4, 2);
+			double *back = pass ? arena_calloc(a, 3 * (size_t)n, sizeof *back) : NULL;
+			for (int32_t j = 0; j < n; j++) {
+				int32_t p = m->adj_start[j];
+				if (m->atom[j].degree < 2)
+					continue;
+				int32_t atom[3] = {m->adj_atom[p], j, m->adj_atom[p + 1]};
+				struct ff_vec v[3];
+				double k = 500 * rng_uniform(&s), along = 0;
+				for (int q = 0; q < 3; q++) {
+					v[q].x = rng_normal(&s);
+					v[q].y = rng_normal(&s);
+					v[q].z = rng_normal(&s);
+				}
+				if (!pass) {
+					ff_metric_add(w, 3, atom, v, k);
+					continue;
+				}
+				if (dropped && j == 1)
+					continue;
+				for (int q = 0; q < 3; q++)
+					along += ff_dot(v[q], ff_at(y, atom[q]));
+				for (int q = 0; q < 3; q++)
+					ff_add(back, atom[q], v[q], k * along);
+			}
+			if (!pass) {
+				tap_ok(ff_metric_factor(w), "the metric has a factor");
+				ff_metric_solve(w, y);
+				continue;
+			}
+			worst = 0;
+			for (int k = 0; k < 3 * n; k++)
+				worst = fmax(worst, fabs(back[k] + 100 * y[k] - x[k]));
+		}
+		tap_ok(dropped ? worst > 1e-3 : worst <= 1e-10,
+		       dropped ? "a forgotten term is seen" : "its inverse is one");
+	}
+}
+
 int main(void)
 {
 	struct arena *a = arena_new(0);
@@ -246,6 +302,7 @@ int main(void)
 	test_degenerate(a);
 	test_refusal(a);
 	test_minimise(a);
+	test_metric(a);
 	arena_free(a);
 	return tap_done();
 }
