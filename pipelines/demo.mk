@@ -61,5 +61,5 @@ $(OUT)/scores.tsv: $(OUT)/score.tsv $(DRAWS:%=$(OUT)/shuffled.%.score.tsv)
 
 # The test molecules, each drawn and coloured by its first prediction.
 $(OUT)/sheet.png: $(OUT)/split.mts $(OUT)/model.mts $(call tools,molsplit predict mol2img)
-	@mkdir -p $(@D); printf '%s\n' '$(@F)' >&2
-	@molsplit --by column --column split --only test $< | predict --stream -m $(OUT)/model.mts | mol2img --size 160 --sheet $@ --highlight pred > /dev/null
+	$(start) molsplit --by column --column split --only test $< | predict --stream -m $(OUT)/model.mts \
+		| mol2img --size 160 --sheet $@.part --highlight pred $(written)

@@ -22,6 +22,8 @@ export LC_ALL := C
 # Live lines of the programs show when make runs on a terminal.
 start = @mkdir -p $(@D); printf '%s\n' '$(@F)' >&2; {
 finish = ; st=("$${PIPESTATUS[@]}"); } > $@.part; $(judge)
+# For a stage that writes $@.part itself, as mol2img --sheet does.
+written = ; st=("$${PIPESTATUS[@]}"); } > /dev/null; $(judge)
 judge = for s in "$${st[@]}"; do case $$s in 0|3) ;; *) rm -f $@.part; echo "$@: a stage ended with $$s" >&2; exit 1;; esac; done; mv $@.part $@
 
 # $(call tools,NAME ...): stamps that change only when a tool's bytes do.
