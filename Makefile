@@ -178,6 +178,30 @@ format: ## lay out all C sources by .clang-format
 	clang-format -i $(wildcard */*.c */*.h */*.cc)
 .PHONY: deps deps-build check regold lint format
 
+# ---- fuzzers: never a test ----
+# libFuzzer and the sanitizers, in a folder of their own; FUZZ names some of them, FUZZ_SECONDS is for each.
+FUZZ ?= $(patsubst test/fuzz_%.c,%,$(wildcard test/fuzz_*.c))
+FUZZ_SECONDS ?= 60
+SUITES := $(wildcard $(or $(SHARED),../shared)/data/smiles-suites)
+fuzzers := address,undefined -fno-sanitize-recover=undefined -DMOLRILL_SAN
+$(B)/test/fuzz_%: $(B)/obj/test/fuzz_%.o $(LIBS_mol) $(B)/flags.link
+	@mkdir -p $(@D)
+	$(link_chem)
+fuzz: programs ## hostile input for FUZZ_SECONDS=60 a fuzzer, FUZZ='smiles sdf stream'
+	@.ci/deps build fuzz
+	@$(MAKE) --no-print-directory B=$(B)/fuzz CC=clang CXX=clang++ OPTIM='-O1 -g' CFLAGS='-fsanitize=fuzzer-no-link,$(fuzzers)' \
+		CXXFLAGS='-fsanitize=fuzzer-no-link,$(fuzzers)' LDFLAGS='-fsanitize=fuzzer,address,undefined' \
+		$(FUZZ:%=$(B)/fuzz/test/fuzz_%)
+	@mkdir -p $(B)/fuzz/seeds $(FUZZ:%=$(B)/fuzz/found/%)
+	@/usr/bin/python3 test/fuzz_corpus.py $(B)/bin $(B)/fuzz/seeds $(SUITES)
+	@for f in $(FUZZ); do \
+		echo "fuzz_$$f: $(FUZZ_SECONDS) s"; \
+		ASAN_OPTIONS=detect_leaks=0 nice $(B)/fuzz/test/fuzz_$$f -max_total_time=$(FUZZ_SECONDS) -timeout=20 -rss_limit_mb=4096 \
+			-print_final_stats=1 -artifact_prefix=$(B)/fuzz/found/$$f- $(B)/fuzz/found/$$f $(B)/fuzz/seeds/$$f \
+			> $(B)/fuzz/$$f.log 2>&1 || { tail -n 40 $(B)/fuzz/$$f.log; exit 1; }; \
+		grep -a -e DONE -e number_of_executed_units $(B)/fuzz/$$f.log; done
+.PHONY: fuzz
+
 # ---- benchmarks: never a test ----
 # The peer's Python has RDKit; without PEER_PYTHON it is a virtual environment of the benchmark's own, from PyPI.
 PEER_PYTHON ?= $(B)/peer/bin/python
