@@ -127,10 +127,6 @@ struct mol_features {           /* arena memory, as PyTorch Geometric names and 
 	int64_t *edge_attr;     /* [n_edge, n_attr] */
 	int64_t *z;             /* [n_atom] atomic numbers */
 };
-int mol_features_find(const char *name); /* "ogb", "hu" -> enum mol_feature_set; -1: no such set */
-/* Number of categories of each column; *n = number of columns. */
-const int *mol_features_atom_sizes(enum mol_feature_set set, int *n);
-const int *mol_features_bond_sizes(enum mol_feature_set set, int *n);
 void mol_features_fill(const struct mol *m, enum mol_feature_set set, struct arena *a, struct mol_features *out);
 
 /* ---- editing (mol_hydrogen.c) --------------------------------------------- */

@@ -296,13 +296,6 @@ static void break_ties(struct partition *p)
 	}
 }
 
-void mol_canon_classes(const struct mol *m, bool stereo, struct arena *a, int32_t *rank)
-{
-	struct partition p;
-	init(&p, m, stereo, a);
-	memcpy(rank, p.class, sizeof *rank * (size_t)m->n_atom);
-}
-
 static void copy_partition(struct partition *to, const struct partition *from, struct arena *a)
 {
 	size_t n = (size_t)from->n + 2;

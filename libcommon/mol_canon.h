@@ -20,8 +20,6 @@ enum {
  * atoms in the order written. No recursion; time linear but for the sorting of neighbours (mol_smiles.c).
  */
 const char *mol_write_smiles(const struct mol *m, const int32_t *rank, int flags, struct arena *a, int32_t *order);
-/* Classes of atoms that are alike, as places in the canonical order, int32 [n_atom] (mol_canon.c). */
-void mol_canon_classes(const struct mol *m, bool stereo, struct arena *a, int32_t *rank);
 /* Canonical SMILES; order as above (mol_canon.c). */
 const char *mol_canonical_smiles(const struct mol *m, bool stereo, struct arena *a, int32_t *order);
 

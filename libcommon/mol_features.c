@@ -12,31 +12,12 @@ static const int ogb_atom_sizes[] = {119, 5, 12, 12, 10, 6, 6, 2, 2}, ogb_bond_s
 static const int hu_atom_sizes[] = {119, 4}, hu_bond_sizes[] = {4, 3};
 
 static const struct {
-	const char *name;
 	int n_atom, n_bond;
 	const int *atom_sizes, *bond_sizes;
 } sets[] = {
-    [MOL_FEATURES_OGB] = {"ogb", 9, 3, ogb_atom_sizes, ogb_bond_sizes},
-    [MOL_FEATURES_HU] = {"hu", 2, 2, hu_atom_sizes, hu_bond_sizes},
+    [MOL_FEATURES_OGB] = {9, 3, ogb_atom_sizes, ogb_bond_sizes},
+    [MOL_FEATURES_HU] = {2, 2, hu_atom_sizes, hu_bond_sizes},
 };
-
-int mol_features_find(const char *name)
-{
-	for (int s = 0; s < (int)(sizeof sets / sizeof *sets); s++)
-		if (!strcmp(sets[s].name, name))
-			return s;
-	return -1;
-}
-const int *mol_features_atom_sizes(enum mol_feature_set set, int *n)
-{
-	*n = sets[set].n_atom;
-	return sets[set].atom_sizes;
-}
-const int *mol_features_bond_sizes(enum mol_feature_set set, int *n)
-{
-	*n = sets[set].n_bond;
-	return sets[set].bond_sizes;
-}
 
 /* v, or the last of the table when it lies outside. */
 static int64_t clamp(int64_t v, int size)

@@ -93,11 +93,6 @@ int nn_optim_step(struct nn_optim *o, double lr, double *norm, struct err *e)
 	return 0;
 }
 
-int64_t nn_optim_steps(const struct nn_optim *o)
-{
-	return o->n_step;
-}
-
 void nn_optim_set_steps(struct nn_optim *o, int64_t n)
 {
 	o->n_step = n;

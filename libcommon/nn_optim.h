@@ -19,8 +19,8 @@ void nn_optim_free(struct nn_optim *o);
 /* PyTorch's Adam (Kingma and Ba 2015) at learning rate lr on the gradients held; *norm: gradient norm before clipping
  * (may be NULL). ERR_NUMERIC, with nothing changed, when the norm is not finite. */
 int nn_optim_step(struct nn_optim *o, double lr, double *norm, struct err *e);
-/* State for a checkpoint: steps done; moments of parameter i (NULL for state), host or back-end memory as values. */
-int64_t nn_optim_steps(const struct nn_optim *o);
+/* State for a checkpoint: steps done so far; moments of parameter i (NULL for state), host or back-end memory as
+ * values. */
 void nn_optim_set_steps(struct nn_optim *o, int64_t n);
 void nn_optim_moments(const struct nn_optim *o, int i, real **m, real **v);
 

@@ -83,11 +83,6 @@ void nn_data_free(struct nn_data *d)
 	free(d);
 }
 
-int64_t nn_data_count(const struct nn_data *d)
-{
-	return d->n;
-}
-
 int nn_data_get(struct nn_data *d, int64_t i, struct arena *a, struct ts_map *m, struct err *e)
 {
 	const uint8_t *data;

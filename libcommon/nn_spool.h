@@ -15,7 +15,6 @@ struct nn_data;
 /* Reads the spool once (which stays the caller's and must outlive the data set). */
 int nn_data_new(struct nn_data **d, struct ts_spool *s, int64_t mem_nbytes, struct err *e);
 void nn_data_free(struct nn_data *d);
-int64_t nn_data_count(const struct nn_data *d);
 /* Record i, unpacked into a. From memory if held, else from the spool (ascending i is cheap). */
 int nn_data_get(struct nn_data *d, int64_t i, struct arena *a, struct ts_map *m, struct err *e);
 /*

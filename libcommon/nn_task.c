@@ -35,15 +35,21 @@ static struct nn_var *loss_from_slope(struct nn_tape *t, struct nn_var *x, doubl
 	return loss;
 }
 
+static int64_t count_labels(const float *y, int64_t n)
+{
+	int64_t n_label = 0;
+	for (int64_t i = 0; i < n; i++)
+		n_label += !isnan(y[i]);
+	return n_label;
+}
+
 struct nn_var *nn_bce_masked(struct nn_tape *t, struct nn_var *x, const float *y, const double *pos_weight)
 {
-	int64_t n = x->n * x->d, n_label = 0;
+	int64_t n = x->n * x->d, n_label = count_labels(y, n);
 	real *v = arena_alloc(nn_tape_arena(t), (size_t)(n + 1) * sizeof *v);
 	real *slope = arena_calloc(nn_tape_arena(t), (size_t)n + 1, sizeof *slope);
 	double sum = 0;
 	nn_download(t, x, v);
-	for (int64_t i = 0; i < n; i++)
-		n_label += !isnan(y[i]);
 	for (int64_t i = 0; i < n; i++) {
 		if (isnan(y[i]))
 			continue;
@@ -57,13 +63,11 @@ struct nn_var *nn_bce_masked(struct nn_tape *t, struct nn_var *x, const float *y
 
 struct nn_var *nn_mse_masked(struct nn_tape *t, struct nn_var *x, const float *y, const double *mean, const double *sd)
 {
-	int64_t n = x->n * x->d, n_label = 0;
+	int64_t n = x->n * x->d, n_label = count_labels(y, n);
 	real *v = arena_alloc(nn_tape_arena(t), (size_t)(n + 1) * sizeof *v);
 	real *slope = arena_calloc(nn_tape_arena(t), (size_t)n + 1, sizeof *slope);
 	double sum = 0;
 	nn_download(t, x, v);
-	for (int64_t i = 0; i < n; i++)
-		n_label += !isnan(y[i]);
 	for (int64_t i = 0; i < n; i++) {
 		if (isnan(y[i]))
 			continue;

@@ -38,28 +38,6 @@ static const struct opt options[] = {
 
 /* ---- the worker --------------------------------------------------------- */
 
-static float tensor_number(const struct ts_tensor *t, int64_t i)
-{
-	switch (t->dtype) {
-	case TS_BOOL8:
-	case TS_U8:
-		return ((const uint8_t *)t->data)[i];
-	case TS_I8:
-		return ((const int8_t *)t->data)[i];
-	case TS_I16:
-		return ((const int16_t *)t->data)[i];
-	case TS_I32:
-		return (float)((const int32_t *)t->data)[i];
-	case TS_I64:
-		return (float)((const int64_t *)t->data)[i];
-	case TS_F32:
-		return ((const float *)t->data)[i];
-	case TS_F64:
-		return (float)((const double *)t->data)[i];
-	}
-	return NAN;
-}
-
 /* The field to colour by: one number an atom (*atoms), or one of the molecule (*value). pred and y are always the
  * molecule's, whatever their length. */
 static int highlight_read(const struct conf *c, struct molprog_job *j, const float **atoms, double *value,
@@ -80,12 +58,12 @@ static int highlight_read(const struct conf *c, struct molprog_job *j, const flo
 	int64_t n = ts_tensor_count(t);
 	bool of_molecule = n != j->m->n_atom || !strcmp(c->highlight, "pred") || !strcmp(c->highlight, "y");
 	if (of_molecule) {
-		*value = (double)tensor_number(t, 0);
+		*value = ts_tensor_float(t, 0);
 		return 0;
 	}
 	float *a = arena_alloc(j->arena, (size_t)n * sizeof *a);
 	for (int64_t i = 0; i < n; i++)
-		a[i] = tensor_number(t, i);
+		a[i] = (float)ts_tensor_float(t, i);
 	*atoms = a;
 	return 0;
 }
