@@ -46,21 +46,23 @@ header() {
 }
 
 @test "stopped by SIGTERM and gone on with: the bytes of a run never stopped" {
-	"${fine[@]}" --epochs 40 -o whole.mts "$set"
-	local i status=1
-	for i in $(seq 60); do
-		"${fine[@]}" --epochs 40 --resume -o parts.mts --log log "$set" 2> message &
-		for _ in $(seq 200); do
+	"${fine[@]}" --epochs 400 -o whole.mts "$set"
+	local i status n_stop=0
+	# Some stops at moments of their own, each soon after the first step, then the run to its end.
+	for i in 1 2 3 4 5 6 7; do
+		"${fine[@]}" --epochs 400 --resume -o parts.mts --log log "$set" 2> message &
+		for _ in $(seq 2000); do
 			[ -s log ] && break
-			sleep 0.01
+			sleep 0.005
 		done
-		sleep 0.0$((i % 9 + 1))
-		kill -TERM $! || true
+		sleep 0.0$i
+		kill -TERM $! 2> /dev/null || true
 		wait $! && status=0 || status=$?
 		rm -f log
-		[ "$status" = 0 ] && break
+		[ "$status" = 0 ] && break # it was done before the signal came
 		assert_equal "$status" 143
 		grep -q 'stopped by signal 15 after step' message
+		n_stop=$((n_stop + 1))
 		if [ "$i" = 1 ]; then
 			assert_equal "$(header complete parts.mts)" false
 			run -1 predict -m parts.mts "$set"
@@ -69,10 +71,10 @@ header() {
 			assert_equal "${#lines[@]}" 81
 		fi
 	done
-	assert_equal "$status" 0
-	[ "$i" -gt 1 ]
+	[ "$n_stop" -gt 0 ]
+	"${fine[@]}" --epochs 400 --resume -o parts.mts "$set"
 	cmp whole.mts parts.mts
-	run ! cmp -s whole.mts <("${fine[@]}" --epochs 39 "$set")
+	run ! cmp -s whole.mts <("${fine[@]}" --epochs 399 "$set")
 }
 
 @test "--show-config to a full device says so" {
