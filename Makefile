@@ -47,7 +47,7 @@ CHEM := $(call present,mol2graph conf3d mol2img)
 LEARN := $(call present,encode train predict hyperbuild molsplit score tscat)
 PROGRAMS := $(CHEM) $(LEARN)
 UNIT := $(patsubst test/test_%.c,%,$(wildcard test/test_*.c))
-HELPERS := $(patsubst test/%.c,%,$(wildcard test/molprobe.c)) $(if $(wildcard test/golden.c),golden golden_double) \
+HELPERS := $(patsubst test/%.c,%,$(wildcard test/molprobe.c test/bench_*.c)) $(if $(wildcard test/golden.c),golden golden_double) \
 	$(patsubst test/%.c,%.so,$(wildcard test/fault_*.c))
 MAN := $(wildcard man/*.[1-8])
 obj = $(patsubst %,$(B)/obj/%.o,$(basename $(1)))
@@ -153,7 +153,10 @@ $(B)/test/golden_double: $(call dbl,$(GOLDEN)) $(L)/libnn_double.a $(L)/libkerne
 $(B)/test/molprobe: $(B)/obj/test/molprobe.o $(CHEM_LIBS) $(B)/flags.link
 	@mkdir -p $(@D)
 	$(link_chem)
-# Steps of the chemistry timed one by one, for the benchmark.
+# Steps of the chemistry, and operations of learning, timed one by one for the benchmarks.
+$(B)/test/bench_nn: $(B)/obj/test/bench_nn.o $(LIBS_nn) $(B)/flags.link
+	@mkdir -p $(@D)
+	$(link_c)
 $(B)/test/bench_%: $(B)/obj/test/bench_%.o $(LIBS_mol) $(B)/flags.link
 	@mkdir -p $(@D)
 	$(link_chem)
