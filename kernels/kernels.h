@@ -92,6 +92,9 @@ struct kernels {
 	/* Products row by row of op(a) = a in blocks of one size, short ones filled up: the bytes of a row do not
 	 * depend on how many others there are. For inference; training has no use for it. */
 	bool fixed_rows;
+	/* The plain paths alone, of operations and of the encoders over them: what the quicker ones are tested against.
+	 */
+	bool plain;
 
 	/* ---- memory ---- */
 	void *(*alloc)(size_t nbytes); /* NULL: no memory; aligned to 64 bytes */

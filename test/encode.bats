@@ -68,6 +68,18 @@ END
 	assert_output --partial 'which is not here'
 }
 
+@test "--plain: on record, and the same embeddings up to rounding" {
+	encode -m "$model" --out $all "$set" > fast.mts
+	encode --plain -m "$model" --out $all "$set" > plain.mts
+	run -0 bash -c "tscat --json -n 0 plain.mts | jq -c '.provenance[-1].options | index(\"--plain\") != null'"
+	assert_output true
+	embeddings fast.mts > fast
+	embeddings plain.mts > plain
+	run -0 bash -c "paste fast plain | jq -sc '[. as \$x | range(0; length; 2) | [\$x[.], \$x[. + 1]] | map(.[1:] | flatten | map(values)) | transpose[] | (.[0] - .[1]) | fabs] |
+		length > 1000 and max < 1e-4'"
+	assert_output true
+}
+
 @test "what a model has not seen it does not write" {
 	mol2graph --labels acid --limit 30 "$ROOT/examples/wellknown.csv" 2> /dev/null > y.mts
 	train --task finetune --preset tiny --epochs 1 -o fine.mts y.mts

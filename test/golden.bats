@@ -11,8 +11,18 @@ setup() {
 	refute_output --partial "not ok"
 }
 
+@test "every case, float32, by the plain paths" {
+	run -0 "$TEST/golden" --plain "$SHARED"/oracle/nn/golden/*.msgpack.zst
+	refute_output --partial "not ok"
+}
+
 @test "every case, float64" {
 	run -0 "$TEST/golden_double" "$SHARED"/oracle/nn/golden/*.msgpack.zst
+	refute_output --partial "not ok"
+}
+
+@test "every case, float64, by the plain paths" {
+	run -0 "$TEST/golden_double" --plain "$SHARED"/oracle/nn/golden/*.msgpack.zst
 	refute_output --partial "not ok"
 }
 

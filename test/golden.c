@@ -1,5 +1,5 @@
 /*
- * golden.c - runs case files of the arithmetic's oracle: build/test/golden FILE...
+ * golden.c - runs case files of the arithmetic's oracle: build/test/golden [--plain] FILE...
  *
  * TAP on stdout, one line a file with the largest errors of outputs and gradients. Built in float and, from the same
  * sources, in double (golden_double).
@@ -504,7 +504,8 @@ int main(int argc, char **argv)
 		printf("Bail out! %s\n", e.msg);
 		return 1;
 	}
-	for (int i = 1; i < argc; i++)
+	k.plain = argc > 1 && !strcmp(argv[1], "--plain");
+	for (int i = 1 + k.plain; i < argc; i++)
 		run_file(argv[i], &k);
 	kernels_cpu_free(&k);
 	return tap_done();

@@ -13,7 +13,7 @@ struct encode {
 	struct opt_list out;
 	int64_t batch;
 	int device;
-	bool drop_input, partial, alone;
+	bool drop_input, partial, alone, plain;
 };
 static const char *const devices[] = {"auto", "cpu", NULL};
 #define AT(member) offsetof(struct encode, member)
@@ -26,6 +26,7 @@ static const struct opt options[] = {
     {"drop-input", 0, OPT_FLAG, NULL, "leave out graphs, conformers and pictures", AT(drop_input),
      .flags = OPT_RECORDS},
     {"no-hypergraph", 0, OPT_FLAG, NULL, "g, r and a without the stream's hyperedges", AT(alone), .flags = OPT_RECORDS},
+    {"plain", 0, OPT_FLAG, NULL, "compute by the plain paths alone", AT(plain), .flags = OPT_RECORDS},
     {"allow-partial", 0, OPT_FLAG, NULL, "use a model of a run that was stopped", AT(partial), .flags = 0},
     {0},
 };
@@ -248,6 +249,7 @@ int main(int argc, char **argv)
 	struct pool *pool = pool_new((int)c.cli.n_worker);
 	const unsigned parts = NN_PART_ENCODERS | NN_PART_CODES | NN_PART_STRUCTURE;
 	int rc = c.model ? kernels_cpu(&r.kernels, pool, &e) : err_set(&e, ERR_USAGE, "which model? -m MODEL");
+	r.kernels.plain = c.plain;
 	if (!rc)
 		rc = learn_model_open(c.model, parts, c.partial, &r.kernels, &r.model, &e);
 	if (!rc)

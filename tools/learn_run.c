@@ -370,6 +370,7 @@ static int run_begin(struct learn_run *r, struct err *e)
 	cli_out_close(&out, false, e);
 	r->pool = pool_new((int)c->cli.n_worker);
 	rc = kernels_cpu(&r->kernels, r->pool, e);
+	r->kernels.plain = c->plain;
 	if (!rc)
 		rc = learn_data_read(&c->cli, &need, &r->data, e);
 	if (!rc && c->shuffle_labels && r->data.y)

@@ -12,7 +12,7 @@ enum { MAX_MODEL = 64 };
 struct predict {
 	struct cli cli;
 	struct opt_list models;
-	bool stream, partial;
+	bool stream, partial, plain;
 	int device;
 	const char *explain;
 };
@@ -25,6 +25,7 @@ static const struct opt options[] = {
     {"device", 0, OPT_CHOICE, "NAME", "auto or cpu", AT(device), .choices = devices},
     {"explain", 0, OPT_STR, "FIELD", "add what each atom contributes, by masking it", AT(explain),
      .flags = OPT_RECORDS},
+    {"plain", 0, OPT_FLAG, NULL, "compute by the plain paths alone", AT(plain), .flags = OPT_RECORDS},
     {"allow-partial", 0, OPT_FLAG, NULL, "use a model of a run that was stopped", AT(partial), .flags = 0},
     {0},
 };
@@ -326,6 +327,7 @@ int main(int argc, char **argv)
 	struct pool *pool = pool_new((int)p.cli.n_worker);
 	r.arena = arena_new(0);
 	int rc = kernels_cpu(&r.kernels, pool, &e);
+	r.kernels.plain = p.plain;
 	if (!rc)
 		rc = models_open(&r, &e);
 	if (!rc)
