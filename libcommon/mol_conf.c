@@ -180,47 +180,6 @@ static const char *make_one(struct maker *k, int c, double *pos)
 	return mol_gate_check(k->m, pos, MOL_GATE_ALL, &why) ? NULL : why.code;
 }
 
-/* Sorts by energy (if there are any; equal ones keep their order) and drops those too near to a better one. */
-static void keep_best(const struct mol *m, struct mol_conf_set *s, double rmsd_ang, struct arena *a)
-{
-	size_t one = 3 * (size_t)s->n_atom;
-	int n_kept = 0, *order = arena_alloc(a, (size_t)s->n * sizeof *order);
-	for (int c = 0; c < s->n; c++) {
-		int at = c;
-		for (; at > 0 && s->energy && s->energy[order[at - 1]] > s->energy[c]; at--)
-			order[at] = order[at - 1];
-		order[at] = c;
-	}
-	double *heavy = arena_alloc(a, (size_t)s->n * one * sizeof *heavy);
-	double *pos = arena_alloc(a, (size_t)s->n * one * sizeof *pos),
-	       *energy = arena_alloc(a, (size_t)s->n * sizeof *energy);
-	double *terms = arena_alloc(a, (size_t)s->n * MOL_FF_N_TERM * sizeof *terms);
-	for (int c = 0; c < s->n; c++) {
-		const double *from = s->pos + one * (size_t)order[c];
-		double *mine = heavy + one * (size_t)n_kept;
-		int n = 0;
-		bool twin = false;
-		for (int i = 0; i < m->n_atom; i++)
-			if (m->atom[i].z != 1)
-				memcpy(mine + 3 * n++, from + 3 * i, 3 * sizeof *mine);
-		for (int k = 0; k < n_kept && rmsd_ang > 0 && !twin; k++)
-			twin = mol_rmsd_ang(n, mine, heavy + one * (size_t)k) < rmsd_ang;
-		if (twin)
-			continue;
-		memcpy(pos + one * (size_t)n_kept, from, one * sizeof *pos);
-		if (s->energy)
-			energy[n_kept] = s->energy[order[c]];
-		if (s->terms)
-			memcpy(terms + n_kept * MOL_FF_N_TERM, s->terms + order[c] * MOL_FF_N_TERM,
-			       MOL_FF_N_TERM * sizeof *terms);
-		n_kept++;
-	}
-	s->n = n_kept;
-	s->pos = pos;
-	s->energy = s->energy ? energy : NULL;
-	s->terms = s->terms ? terms : NULL;
-}
-
 int mol_conf_generate(const struct mol *m, const struct mol_conf_opts *o, struct arena *a, struct mol_conf_set **out,
 		      struct mol_reject *why, struct err *e)
 {
@@ -261,7 +220,7 @@ int mol_conf_generate(const struct mol *m, const struct mol_conf_opts *o, struct
 		return refuse(why, reason, explain(reason), e);
 	if (k.ff)
 		mol_conf_set_energies(set, k.ff, o->terms, a);
-	keep_best(m, set, o->rmsd_ang, a);
+	mol_conf_keep_best(m, set, o->rmsd_ang, o->window_kcal, a);
 	*out = set;
 	return 0;
 }

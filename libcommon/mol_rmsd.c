@@ -16,20 +16,8 @@ static double det3(double a, double b, double c, double d, double e, double f, d
 	return a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g);
 }
 
-double mol_rmsd_ang(int n, const double *p, const double *q)
+double mol_rmsd_of_overlap_ang(int n, double inner, double s[3][3])
 {
-	double cp[3], cq[3], s[3][3] = {{0}}, inner = 0;
-	if (n < 1)
-		return 0;
-	centroid(n, p, cp);
-	centroid(n, q, cq);
-	for (int i = 0; i < n; i++)
-		for (int k = 0; k < 3; k++) {
-			double u = p[3 * i + k] - cp[k], v = q[3 * i + k] - cq[k];
-			inner += u * u + v * v;
-			for (int l = 0; l < 3; l++)
-				s[k][l] += u * (q[3 * i + l] - cq[l]);
-		}
 	/* the symmetric matrix whose largest eigenvalue is the best overlap (Horn 1987) */
 	double a = s[0][0] + s[1][1] + s[2][2], b = s[1][2] - s[2][1], c = s[2][0] - s[0][2], d = s[0][1] - s[1][0];
 	double e = s[0][0] - s[1][1] - s[2][2], f = s[0][1] + s[1][0], g = s[2][0] + s[0][2];
@@ -53,4 +41,21 @@ double mol_rmsd_ang(int n, const double *p, const double *q)
 	}
 	double rest = (inner - 2 * x) / n;
 	return rest > 0 ? sqrt(rest) : 0;
+}
+
+double mol_rmsd_ang(int n, const double *p, const double *q)
+{
+	double cp[3], cq[3], s[3][3] = {{0}}, inner = 0;
+	if (n < 1)
+		return 0;
+	centroid(n, p, cp);
+	centroid(n, q, cq);
+	for (int i = 0; i < n; i++)
+		for (int k = 0; k < 3; k++) {
+			double u = p[3 * i + k] - cp[k], v = q[3 * i + k] - cq[k];
+			inner += u * u + v * v;
+			for (int l = 0; l < 3; l++)
+				s[k][l] += u * (q[3 * i + l] - cq[l]);
+		}
+	return mol_rmsd_of_overlap_ang(n, inner, s);
 }

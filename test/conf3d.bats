@@ -55,6 +55,22 @@ setup() {
 	run -2 conf3d -n 0 p.smi
 }
 
+@test "--rmsd: a group turned onto itself is no new conformer; --window: what lies too high is left out" {
+	echo 'CC(C)(C)c1ccc(cc1)C(C)(C)C' > round.smi
+	echo 'CCCCCO' > p.smi
+	conf3d -n 10 --ff uff --rmsd 0.5 round.smi > round
+	conf3d -n 10 --ff uff --window 0.7 p.smi > low
+	conf3d -n 10 --ff uff p.smi > all
+	run -0 /usr/bin/python3 - <<- 'PY'
+		from read import *
+		assert stream('round')[1][0]['pos_all'].shape == (2, 14, 3) # both groups to one side or not
+		low, every = stream('low')[1][0]['energy'], stream('all')[1][0]['energy']
+		assert list(low) == [e for e in every if e <= every[0] + 0.7] and 1 < len(low) < 10, (low, every)
+	PY
+	run -2 --separate-stderr conf3d --method dg --window 1 p.smi
+	assert_equal "$stderr" "conf3d: --window needs a force field, and --method dg has none"
+}
+
 @test "a molecule without a conformer is a reject, or with --keep-failed goes on without pos" {
 	printf 'CC a\n[Fe]12345678(C1C2C3C4C5C6C7C8)C b\nCCC c\n' > b.smi
 	run -3 --separate-stderr conf3d --lenient --method dg --rejects r.tsv -o o b.smi

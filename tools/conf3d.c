@@ -16,7 +16,7 @@ enum { FF_AUTO = 3 }; /* those before it are enum mol_ff_kind */
 struct conf3d {
 	struct molprog base;
 	int64_t n_conf;
-	double rmsd_ang;
+	double rmsd_ang, window_kcal;
 	int method, ff;
 	bool terms, hydrogens, keep_failed, use_input;
 	const char *sdf;
@@ -29,6 +29,8 @@ static const struct opt OPTIONS[] = {
      1000},
     {"rmsd", 0, OPT_FLOAT, "R", "drop conformers nearer than R angstrom to a better one",
      offsetof(struct conf3d, rmsd_ang), OPT_RECORDS, NULL, 0, 100},
+    {"window", 0, OPT_FLOAT, "KCAL", "drop conformers more than KCAL kcal/mol above the lowest",
+     offsetof(struct conf3d, window_kcal), OPT_RECORDS, NULL, 0, 1e6},
     {"method", 0, OPT_CHOICE, "METHOD", "dg: distance geometry; dg+ff: and a force field; none: input's own",
      offsetof(struct conf3d, method), OPT_RECORDS, METHODS, 0, 0},
     {"ff", 0, OPT_CHOICE, "FF", "force field; auto: mmff94, uff where it has no type", offsetof(struct conf3d, ff),
@@ -137,6 +139,7 @@ static int find_conformers(const struct conf3d *conf, struct molprog_job *j, con
 		return take_input(conf, j, whole, s, e);
 	struct mol_conf_opts o = {.n_conf = (int)conf->n_conf,
 				  .rmsd_ang = conf->rmsd_ang,
+				  .window_kcal = conf->window_kcal,
 				  .seed = (uint64_t)conf->base.cli.seed,
 				  .ff = conf->method == METHOD_DG ? MOL_CONF_FF_NONE
 					: conf->ff == FF_AUTO     ? MOL_CONF_FF_AUTO
@@ -171,6 +174,8 @@ static int begin(void *ctx, struct err *e)
 	struct conf3d *conf = ctx;
 	if (conf->terms && conf->method == METHOD_DG)
 		return err_set(e, ERR_USAGE, "--terms needs a force field, and --method dg has none");
+	if (conf->window_kcal > 0 && conf->method == METHOD_DG)
+		return err_set(e, ERR_USAGE, "--window needs a force field, and --method dg has none");
 	/* before there are workers, which share the tables and may not open files */
 	int rc = conf->method == METHOD_DG || conf->ff == MOL_FF_UFF ? 0 : mol_ff_start(e);
 	if (rc || !conf->sdf)
