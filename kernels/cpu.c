@@ -159,7 +159,8 @@ static bool can_multiply(void)
 	return true;
 }
 
-const char *kernels_blas_name(void)
+/* "OpenBLAS 0.3.21 Zen" and the like: version and core type in use. */
+static const char *blas_name(void)
 {
 	static char name[128];
 	const char *config = openblas_get_config(); /* "OpenBLAS 0.3.21 DYNAMIC_ARCH ..." */
@@ -181,6 +182,8 @@ int kernels_cpu(struct kernels *k, struct pool *pool, struct err *e)
 {
 	memset(k, 0, sizeof *k);
 	k->name = "cpu";
+	k->blas = "OpenBLAS";
+	k->build = blas_name();
 	k->pool = pool;
 	k->self = calloc(1, sizeof(struct cpu));
 	if (!k->self)
@@ -189,12 +192,13 @@ int kernels_cpu(struct kernels *k, struct pool *pool, struct err *e)
 	if (!can_multiply()) {
 		kernels_cpu_free(k);
 		return err_set(e, ERR_NUMERIC, "%s multiplies matrices wrongly on this machine: set OPENBLAS_CORETYPE",
-			       kernels_blas_name());
+			       k->build);
 	}
 	k->alloc = host_alloc;
 	k->release = free;
 	k->upload = host_copy;
 	k->download = host_copy;
+	k->copy = host_copy;
 	k->fill = host_fill;
 	k->gemm = gemm;
 	kernels_cpu_entry(k);

@@ -85,7 +85,9 @@ struct k_hyper {
 };
 
 struct kernels {
-	const char *name; /* "cpu" */
+	const char *name; /* "cpu", "cuda" */
+	const char *blas,
+	    *build; /* for provenance: the library of products, and its version and core: "OpenBLAS 0.3.21 Zen" */
 	struct pool *pool;
 
 	void *self; /* the back end's own */
@@ -101,6 +103,7 @@ struct kernels {
 	void (*release)(void *p);
 	void (*upload)(void *dst, const void *host, size_t nbytes);
 	void (*download)(void *host, const void *src, size_t nbytes);
+	void (*copy)(void *dst, const void *src, size_t nbytes); /* both in back-end memory */
 	void (*fill)(real *x, int64_t n, real value);
 
 	/* ---- entries (cpu_entry.c); outputs may alias inputs but in the backward entries ---- */
@@ -273,8 +276,6 @@ void kernels_cpu_free(struct kernels *k); /* takes NULL; the pool stays the call
 void kernels_ref(struct kernels *k);
 void kernels_ref_graph(struct kernels *k);
 void kernels_ref_norm(struct kernels *k);
-/* "OpenBLAS 0.3.21 Zen" and the like, for provenance: version and core type in use. */
-const char *kernels_blas_name(void);
 /* out_height and out_width from the rest: (side + 2 (kernel / 2) - kernel) / stride + 1. */
 void k_conv_set_out(struct k_conv *c);
 

@@ -323,6 +323,7 @@ void kernels_ref(struct kernels *k)
 			      .release = free,
 			      .upload = ref_copy,
 			      .download = ref_copy,
+			      .copy = ref_copy,
 			      .fill = ref_fill,
 			      .affine = affine,
 			      .axpy = axpy,

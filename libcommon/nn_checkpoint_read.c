@@ -150,12 +150,9 @@ static int value_take(const struct nn_model *m, const struct nn_param *p, const 
 static real *value_copy(const struct nn_model *m, const struct nn_param *p)
 {
 	real *copy = m->k->alloc((size_t)(p->n + 1) * sizeof *copy);
-	real *host = malloc((size_t)(p->n + 1) * sizeof *host);
-	if (!copy || !host)
+	if (!copy)
 		abort();
-	m->k->download(host, p->value, (size_t)p->n * sizeof *host);
-	m->k->upload(copy, host, (size_t)p->n * sizeof *host);
-	free(host);
+	m->k->copy(copy, p->value, (size_t)p->n * sizeof *copy);
 	return copy;
 }
 

@@ -468,7 +468,7 @@ static void measure(struct bench *b)
 	       "\"cpu_ms_min\": %.4f, \"gflops\": %.1f, \"peak_rss_mib\": %.1f, \"base_rss_mib\": %.1f, \"blas\": "
 	       "\"%s\"}\n",
 	       b->op->name, b->c.size, mode_names[b->c.mode], b->c.pixels, mid, ms[0], flop / mid * 1e-6, peak, base,
-	       kernels_blas_name());
+	       b->cpu.build);
 	free(ms);
 }
 

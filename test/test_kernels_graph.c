@@ -23,13 +23,14 @@ static void op_csr(const struct kernels *k, struct trial *t, struct size s)
 static void op_csr_max(const struct kernels *k, struct trial *t, struct size s)
 {
 	struct k_csr c = csr(t, s.n_target, s.n, s.n);
-	real *x = in(t, s.n * s.d);
-	int64_t *rows = hold(t, (size_t)s.n * sizeof *rows), *arg = hold(t, (size_t)(c.n * s.d) * sizeof *arg);
+	real *host = draw(t, s.n * s.d);
+	int64_t *rows = indices(t, s.n, 1), *arg = hold(t, (size_t)(c.n * s.d) * sizeof *arg);
 	for (int64_t i = 0; i < s.n; i++)
 		rows[i] = i;
-	c.item = rows; /* each row in one target */
+	c.item = put(t, rows, (size_t)s.n * sizeof *rows); /* each row in one target */
 	for (int64_t i = 0; i < s.n * s.d; i++)
-		x[i] = (real)(int)x[i]; /* many equal values */
+		host[i] = (real)(int)host[i]; /* many equal values */
+	const real *x = put(t, host, (size_t)(s.n * s.d) * sizeof *x);
 	k->csr_max(k, &c, x, out(t, c.n * s.d), arg, s.d);
 	out_ints(t, arg, c.n * s.d);
 	k->csr_max_back(k, arg, in(t, c.n * s.d), out(t, s.n * s.d), c.n, s.d);
@@ -107,18 +108,18 @@ static void op_graph_norm(const struct kernels *k, struct trial *t, struct size 
 
 static void op_hyper(const struct kernels *k, struct trial *t, struct size s)
 {
-	int64_t n = s.n < 40 ? s.n : 40, d = s.d < 9 ? s.d : 9, *start = hold(t, (size_t)(n + 1) * sizeof *start);
-	int64_t *node = hold(t, (size_t)(2 * n) * sizeof *node);
+	int64_t n = s.n < 40 ? s.n : 40, d = s.d < 9 ? s.d : 9, *start = indices(t, n + 1, 1);
+	int64_t *node = indices(t, 2 * n, n);
 	for (int64_t j = 0; j <= n; j++)
 		start[j] = 2 * j;
 	for (int64_t e = 0; e < 2 * n; e++)
-		node[e] = e % 2 ? rng_below(&t->rng, (uint32_t)n) : e / 2;
+		node[e] = e % 2 ? node[e] : e / 2;
 	struct k_hyper h = {.n_node = n,
 			    .n_edge = n,
 			    .start = start,
 			    .node = node,
-			    .value = in_positive(t, 2 * n),
-			    .weight = in_positive(t, n)};
+			    .value = draw_positive(t, 2 * n),
+			    .weight = draw_positive(t, n)};
 	const real *x = in(t, n * d), *g = in(t, n * d);
 	for (int sym = 0; sym < 2; sym++) {
 		real *y = out(t, n * d);
@@ -166,21 +167,23 @@ static void op_max_pool(const struct kernels *k, struct trial *t, struct size s)
 			   .stride = 2};
 	k_conv_set_out(&c);
 	int64_t n_x = c.n * c.height * c.width * c.c_in, n_y = c.n * c.out_height * c.out_width * c.c_in;
-	real *x = in(t, n_x);
+	real *x = draw(t, n_x);
 	int32_t *arg = hold(t, (size_t)n_y * sizeof *arg);
 	for (int64_t i = 0; i < n_x; i++)
 		x[i] = x[i] > 0 ? x[i] : 0; /* ties, as after a ReLU */
-	k->max_pool(k, &c, x, out(t, n_y), arg);
+	k->max_pool(k, &c, put(t, x, (size_t)n_x * sizeof *x), out(t, n_y), arg);
 	k->max_pool_back(k, &c, arg, in(t, n_y), out(t, n_x));
 }
 
 static void op_distance(const struct kernels *k, struct trial *t, struct size s)
 {
-	int64_t n = s.n + 1, *j = index_below(t, s.n_target, n), *i = hold(t, (size_t)s.n_target * sizeof *i);
+	int64_t n = s.n + 1, *j = indices(t, s.n_target, n), *i = indices(t, s.n_target, 1);
 	const real *pos = in(t, 3 * n), *g = in(t, s.n_target);
 	real *dist = out(t, s.n_target), *y = out(t, s.n_target * (s.d + 1));
 	for (int64_t e = 0; e < s.n_target; e++)
 		i[e] = (j[e] + 1) % n;
+	j = put(t, j, (size_t)s.n_target * sizeof *j);
+	i = put(t, i, (size_t)s.n_target * sizeof *i);
 	k->distance(k, pos, j, i, dist, s.n_target);
 	k->distance_back(k, pos, j, i, dist, g, out(t, 3 * n), s.n_target);
 	k->gaussians(k, dist, y, s.n_target, s.d + 1, 5);

@@ -1,6 +1,9 @@
 /*
- * trial.h - the harness of kernel tests: every operation of the CPU's table against the reference, on odd sizes, with
- * guard values around each output, and the same bytes with no pool, with two threads and with three.
+ * trial.h - the harness of kernel tests: every operation of a table against the reference, on odd sizes, with guard
+ * values around each output, and the same bytes however the work is cut: with no pool, with two threads and with three.
+ *
+ * Tensors live in the memory of the table under test, which the host may be unable to read: an operation's test draws
+ * numbers on the host (draw, indices) and puts them there (put), or asks for both in one (in, index_below).
  */
 #ifndef MOLRILL_TRIAL_H
 #define MOLRILL_TRIAL_H
@@ -10,82 +13,134 @@
 
 #include <stdlib.h>
 
-enum { GUARD = 16, MAX_OUT = 8, MAX_HELD = 64 };
+enum { GUARD = 16, MAX_OUT = 8, MAX_HELD = 128 };
 static const real guard_value = (real)12345.5;
 
 /* One run of one operation on one table: inputs drawn by seed, outputs kept for comparison. */
 struct trial {
+	const struct kernels *k;
 	struct rng rng;
-	int n_out, n_held;
-	real *out[MAX_OUT];
+	int n_out, n_held, n_host;
+	real *out[MAX_OUT]; /* on the host, once the run is over */
+	real *at[MAX_OUT];  /* where they are written: memory of the table */
 	int64_t n[MAX_OUT];
-	void *held[MAX_HELD];
+	void *held[MAX_HELD], *host[MAX_HELD]; /* memory of the table; of the host */
 };
 struct size {
 	int64_t n, d, n_target;
 };
 
+/* Memory of the table under test, and of the host: both until the run is compared. */
 __attribute__((unused)) static void *hold(struct trial *t, size_t nbytes)
 {
-	void *p = malloc(nbytes + 1);
+	void *p = t->k->alloc(nbytes + 1);
 	if (!p || t->n_held == MAX_HELD)
 		abort();
 	return t->held[t->n_held++] = p;
 }
 
-__attribute__((unused)) static real *in(struct trial *t, int64_t n)
+__attribute__((unused)) static void *hold_host(struct trial *t, size_t nbytes)
 {
-	real *x = hold(t, (size_t)n * sizeof *x);
+	void *p = malloc(nbytes + 1);
+	if (!p || t->n_host == MAX_HELD)
+		abort();
+	return t->host[t->n_host++] = p;
+}
+
+/* A copy of host memory in that of the table. */
+__attribute__((unused)) static void *put(struct trial *t, const void *host, size_t nbytes)
+{
+	void *p = hold(t, nbytes);
+	t->k->upload(p, host, nbytes);
+	return p;
+}
+
+__attribute__((unused)) static real *draw(struct trial *t, int64_t n)
+{
+	real *x = hold_host(t, (size_t)n * sizeof *x);
 	for (int64_t i = 0; i < n; i++)
 		x[i] = (real)rng_normal(&t->rng);
 	return x;
 }
 
-__attribute__((unused)) static real *in_positive(struct trial *t, int64_t n)
+__attribute__((unused)) static real *draw_positive(struct trial *t, int64_t n)
 {
-	real *x = hold(t, (size_t)n * sizeof *x);
+	real *x = hold_host(t, (size_t)n * sizeof *x);
 	for (int64_t i = 0; i < n; i++)
 		x[i] = (real)(0.2 + rng_uniform(&t->rng));
 	return x;
 }
 
-__attribute__((unused)) static int64_t *index_below(struct trial *t, int64_t n, int64_t limit)
+__attribute__((unused)) static int64_t *indices(struct trial *t, int64_t n, int64_t limit)
 {
-	int64_t *x = hold(t, (size_t)n * sizeof *x);
+	int64_t *x = hold_host(t, (size_t)n * sizeof *x);
 	for (int64_t i = 0; i < n; i++)
 		x[i] = rng_below(&t->rng, (uint32_t)limit);
 	return x;
 }
 
-/* An output: random before, guarded on both sides. */
-__attribute__((unused)) static real *out(struct trial *t, int64_t n)
+__attribute__((unused)) static real *in(struct trial *t, int64_t n)
 {
-	real *x = hold(t, (size_t)(n + 2 * GUARD) * sizeof *x);
-	for (int64_t i = 0; i < n + 2 * GUARD; i++)
-		x[i] = i < GUARD || i >= n + GUARD ? guard_value : (real)rng_normal(&t->rng);
-	t->out[t->n_out] = x + GUARD;
-	t->n[t->n_out++] = n;
-	return x + GUARD;
+	return put(t, draw(t, n), (size_t)n * sizeof(real));
 }
 
-/* Integers become an output of reals. */
+__attribute__((unused)) static real *in_positive(struct trial *t, int64_t n)
+{
+	return put(t, draw_positive(t, n), (size_t)n * sizeof(real));
+}
+
+__attribute__((unused)) static int64_t *index_below(struct trial *t, int64_t n, int64_t limit)
+{
+	return put(t, indices(t, n, limit), (size_t)n * sizeof(int64_t));
+}
+
+/* An output that starts as x (host, NULL: random), guarded on both sides. */
+__attribute__((unused)) static real *out_from(struct trial *t, const real *x, int64_t n)
+{
+	real *y = hold_host(t, (size_t)(n + 2 * GUARD) * sizeof *y);
+	for (int64_t i = 0; i < n + 2 * GUARD; i++)
+		y[i] = i < GUARD || i >= n + GUARD ? guard_value : x ? x[i - GUARD] : (real)rng_normal(&t->rng);
+	t->at[t->n_out] = put(t, y, (size_t)(n + 2 * GUARD) * sizeof *y);
+	t->out[t->n_out] = y + GUARD;
+	t->n[t->n_out] = n;
+	return t->at[t->n_out++] + GUARD;
+}
+
+__attribute__((unused)) static real *out(struct trial *t, int64_t n)
+{
+	return out_from(t, NULL, n);
+}
+
+/* A number, or integers in memory of the table, become an output of reals. */
+__attribute__((unused)) static void out_value(struct trial *t, double x)
+{
+	real y = (real)x;
+	out_from(t, &y, 1);
+}
+
 __attribute__((unused)) static void out_ints(struct trial *t, const int64_t *x, int64_t n)
 {
-	real *y = out(t, n);
+	int64_t *host = hold_host(t, (size_t)n * sizeof *host);
+	real *y = hold_host(t, (size_t)n * sizeof *y);
+	t->k->download(host, x, (size_t)n * sizeof *host);
 	for (int64_t i = 0; i < n; i++)
-		y[i] = (real)x[i];
+		y[i] = (real)host[i];
+	out_from(t, y, n);
 }
 
 /* Random items by target; about one target in three is empty. Items are rows below n_row. */
 __attribute__((unused)) static struct k_csr csr(struct trial *t, int64_t n_target, int64_t n_item, int64_t n_row)
 {
-	int64_t *start = hold(t, (size_t)(n_target + 2) * sizeof *start);
+	int64_t *start = hold_host(t, (size_t)(n_target + 1) * sizeof *start);
 	start[0] = 0;
 	for (int64_t v = 0; v < n_target; v++) {
 		int64_t left = n_item - start[v], take = rng_below(&t->rng, 3) ? rng_below(&t->rng, 5) : 0;
 		start[v + 1] = start[v] + (v == n_target - 1 || take > left ? left : take);
 	}
-	return (struct k_csr){.n = n_target, .n_item = n_item, .start = start, .item = index_below(t, n_item, n_row)};
+	return (struct k_csr){.n = n_target,
+			      .n_item = n_item,
+			      .start = put(t, start, (size_t)(n_target + 1) * sizeof *start),
+			      .item = index_below(t, n_item, n_row)};
 }
 
 typedef void op(const struct kernels *k, struct trial *t, struct size s);
@@ -100,14 +155,19 @@ static const struct size sizes[] = {{1, 1, 1},       {2, 3, 5},    {37, 17, 29},
 __attribute__((unused)) static void trial_run(struct trial *t, op *run, const struct kernels *k, struct size s)
 {
 	memset(t, 0, sizeof *t);
+	t->k = k;
 	rng_init(&t->rng, 11, (uint64_t)(s.n * 1000 + s.d));
 	run(k, t, s);
+	for (int o = 0; o < t->n_out; o++)
+		k->download(t->out[o] - GUARD, t->at[o], (size_t)(t->n[o] + 2 * GUARD) * sizeof(real));
 }
 
 static void trial_free(struct trial *t)
 {
 	for (int i = 0; i < t->n_held; i++)
-		free(t->held[i]);
+		t->k->release(t->held[i]);
+	for (int i = 0; i < t->n_host; i++)
+		free(t->host[i]);
 }
 
 /* The larger of two errors; NaN counts as infinite. */
@@ -143,14 +203,14 @@ __attribute__((unused)) static bool trial_same(const struct trial *a, const stru
 	return true;
 }
 
-__attribute__((unused)) static double worst_error(op *run, const struct kernels *cpu, const struct kernels *ref,
+__attribute__((unused)) static double worst_error(op *run, const struct kernels *k, const struct kernels *ref,
 						  const struct kernels *pools, bool *same)
 {
 	double worst = 0;
 	for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
 		struct trial want, got, threaded;
 		trial_run(&want, run, ref, sizes[i]);
-		trial_run(&got, run, cpu, sizes[i]);
+		trial_run(&got, run, k, sizes[i]);
 		worst = worse(worst, trial_error(&got, &want));
 		for (int p = 0; p < 2 && pools; p++) {
 			trial_run(&threaded, run, &pools[p], sizes[i]);

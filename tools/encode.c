@@ -86,7 +86,7 @@ static int wanted_find(struct run *r, struct err *e)
 static int header_write(struct run *r, struct ts_header *h, struct err *e)
 {
 	struct arena *a = r->c->cli.arena;
-	const char *blas[1][2] = {{"OpenBLAS", kernels_blas_name()}};
+	const char *blas[1][2] = {{r->kernels.blas, r->kernels.build}};
 	struct ts_node node;
 	int rc = cli_node(r->c, false, &node, e), n = 0;
 	if (rc)

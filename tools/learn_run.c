@@ -179,12 +179,7 @@ static void best_keep(struct learn_run *r)
 		size_t nbytes = (size_t)p->n * sizeof(real);
 		if (first && !(r->best[i] = r->kernels.alloc(nbytes + 1)))
 			abort();
-		real *host = malloc(nbytes + 1);
-		if (!host)
-			abort();
-		r->kernels.download(host, p->value, nbytes);
-		r->kernels.upload(r->best[i], host, nbytes);
-		free(host);
+		r->kernels.copy(r->best[i], p->value, nbytes);
 	}
 }
 
@@ -298,7 +293,7 @@ static int phase_next(struct learn_run *r, struct err *e)
 	/* What the first phase found best is what the second stands on. */
 	for (int i = 0; r->best && i < nn_params_count(r->model->ps); i++) {
 		const struct nn_param *q = nn_params_at(r->model->ps, i);
-		memcpy(q->value, r->best[i], (size_t)q->n * sizeof(real));
+		r->kernels.copy(q->value, r->best[i], (size_t)q->n * sizeof(real));
 	}
 	best_free(r);
 	int rc = nn_model_add_parts(r->model, NN_PART_STRUCTURE, (uint64_t)r->conf->cli.seed, e);
@@ -386,7 +381,7 @@ static int run_begin(struct learn_run *r, struct err *e)
 	if (!rc)
 		rc = history_add(r, e);
 	if (!rc) {
-		const char *blas[1][2] = {{"OpenBLAS", kernels_blas_name()}};
+		const char *blas[1][2] = {{r->kernels.blas, r->kernels.build}};
 		node.n_library = 1;
 		node.libraries = blas;
 		ts_header_add_node(&r->header, &node, c->cli.arena);

@@ -155,7 +155,7 @@ static int header(void *ctx, struct ts_header *h, struct err *e)
 	struct ts_node node;
 	if ((rc = cli_node(r->p, false, &node, e)))
 		return rc;
-	const char *blas[1][2] = {{"OpenBLAS", kernels_blas_name()}};
+	const char *blas[1][2] = {{r->kernels.blas, r->kernels.build}};
 	node.n_library = 1;
 	node.libraries = blas;
 	ts_header_add_field(h, "pred", r->p->cli.arena);
