@@ -3,8 +3,8 @@
  *
  * Partition refinement (McKay, Congressus Numerantium 1981, 45): classes of atoms are split by the bonds they have
  * into a splitting class until nothing splits; ties are then broken one by one. With stereo, the parity of each
- * centre and double bond whose neighbours are told apart splits further, and of the first tie each member is tried,
- * so that the string does not depend on which one was taken.
+ * centre and double bond whose neighbours are told apart splits further, and of a tie that leaves one undecided each
+ * member is tried, so that the string does not depend on which one was taken.
  */
 #include "mol_canon.h"
 
@@ -310,33 +310,73 @@ static void copy_partition(struct partition *to, const struct partition *from, s
 	memcpy(to->size, from->size, sizeof *to->size * n);
 }
 
+/*
+ * Place of the first class of alike neighbours about a centre or double bond that they leave undecided; p->n without.
+ * Only such a tie can lead to two strings: which of its members goes first decides what the parities split later.
+ */
+static int32_t undecided_tie(const struct partition *p)
+{
+	const struct mol *m = p->m;
+	int32_t best = p->n;
+	for (int32_t c = 0; c < m->n_center; c++)
+		for (int x = 1; x < 4; x++)
+			for (int y = 0; y < x; y++) {
+				int32_t i = m->center[c].nbr[x], j = m->center[c].nbr[y];
+				if (i >= 0 && j >= 0 && p->class[i] == p->class[j] && p->class[i] < best)
+					best = p->class[i];
+			}
+	for (int32_t c = 0; c < m->n_cistrans; c++)
+		for (int end = 0; end < 2; end++) {
+			int32_t i = m->cistrans[c].atom[end], senior = p->class[m->cistrans[c].nbr[end]];
+			int32_t n_alike = 0;
+			for (int32_t q = m->adj_start[i]; q < m->adj_start[i + 1]; q++)
+				n_alike += p->class[m->adj_atom[q]] == senior;
+			if (n_alike > 1 && senior < best)
+				best = senior;
+		}
+	return best;
+}
+
+struct search {
+	struct arena *arena;
+	int flags;
+	int32_t *order; /* of the best string, or NULL */
+	int64_t budget; /* atoms of partitions that may still be tried: bounds the work on large symmetric cages */
+	const char *best;
+};
+
+/* Tries each member of each undecided tie and keeps the least string. */
+static void search(struct search *s, const struct partition *p)
+{
+	struct partition q;
+	int32_t tie = p->stereo && s->budget > 0 ? undecided_tie(p) : p->n, n_try = tie < p->n ? p->size[tie] : 0;
+	for (int32_t t = 0; t < n_try && (s->budget > 0 || !s->best); t++) {
+		s->budget -= p->n;
+		copy_partition(&q, p, s->arena);
+		single_out(&q, q.order[tie + t]);
+		refine_all(&q);
+		search(s, &q);
+	}
+	if (n_try)
+		return;
+	q = *p;
+	break_ties(&q);
+	int32_t *o = s->order && s->best ? arena_alloc(s->arena, sizeof *o * (size_t)(p->n + 1)) : s->order;
+	const char *string = mol_write_smiles(p->m, q.class, s->flags, s->arena, o);
+	if (s->best && strcmp(string, s->best) >= 0)
+		return;
+	s->best = string;
+	if (o != s->order)
+		memcpy(s->order, o, sizeof *o * (size_t)p->n);
+}
+
 const char *mol_canonical_smiles(const struct mol *m, bool stereo, struct arena *a, int32_t *order)
 {
+	struct search s = {.arena = a, .flags = stereo ? MOL_WRITE_STEREO : 0, .order = order, .budget = 200000};
 	struct partition p;
-	int flags = stereo ? MOL_WRITE_STEREO : 0;
 	init(&p, m, stereo, a);
-	int32_t tie = first_tie(&p, 0), n_try = tie < p.n && p.stereo ? p.size[tie] : 1;
-	const char *best = NULL;
-	if (n_try > 12)
-		n_try = 12;
-	for (int32_t t = 0; t < n_try; t++) {
-		struct partition q = p;
-		int32_t *o = order;
-		if (n_try > 1) {
-			copy_partition(&q, &p, a);
-			single_out(&q, q.order[tie + t]);
-			refine_all(&q);
-			o = order && t ? arena_alloc(a, sizeof *o * (size_t)(m->n_atom + 1)) : order;
-		}
-		break_ties(&q);
-		const char *s = mol_write_smiles(m, q.class, flags, a, o);
-		if (best && strcmp(s, best) >= 0)
-			continue;
-		best = s;
-		if (o != order)
-			memcpy(order, o, sizeof *o * (size_t)m->n_atom);
-	}
-	return best;
+	search(&s, &p);
+	return s.best;
 }
 
 int mol_canonical_flat(const struct mol *m, struct arena *a, const char **smiles, struct err *e)

@@ -294,6 +294,39 @@ static void clean_directions(struct work *w)
 	}
 }
 
+/* Slashes at end i of double bond k; -1 when two of them put both substituents on one side. */
+static int count_slashes(const struct work *w, int32_t i, int32_t k)
+{
+	int n = 0, seen = MOL_DIR_NONE;
+	for (int32_t p = w->adj_start[i]; p < w->adj_start[i + 1]; p++) {
+		int side = w->adj[p] == k ? MOL_DIR_NONE : outward(&w->bond[w->adj[p]], i);
+		if (side == MOL_DIR_NONE)
+			continue;
+		if (side == seen)
+			return -1;
+		seen = side;
+		n++;
+	}
+	return n;
+}
+
+/* A double bond with slashes at both ends, two of which contradict each other, is in no molecule. */
+static int check_slashes(struct work *w)
+{
+	for (int32_t k = 0; k < w->n_bond; k++) {
+		const struct work_bond *b = &w->bond[k];
+		if (!may_have_side(w, k))
+			continue;
+		int n_a = count_slashes(w, b->a, k), n_b = count_slashes(w, b->b, k);
+		int32_t i = n_a < 0 ? b->a : b->b;
+		if (n_a && n_b && (n_a < 0 || n_b < 0))
+			return work_refuse(w, "stereo", w->atom[i].column,
+					   "slashes put both substituents of atom %d on one side of its double bond",
+					   i + 1);
+	}
+	return 0;
+}
+
 int work_set_stereo(struct work *w)
 {
 	bool atoms = false, bonds = false;
@@ -307,7 +340,9 @@ int work_set_stereo(struct work *w)
 		bonds |= !w->bond[k].gone && (w->bond[k].direction != MOL_DIR_NONE || w->bond[k].sided);
 	if (!atoms && !bonds)
 		return 0;
-	int e = work_rank_atoms(w, false);
+	int e = bonds ? check_slashes(w) : 0;
+	if (e || (e = work_rank_atoms(w, false)))
+		return e;
 	for (bool changed = true; changed && !e;) {
 		bool open = false;
 		changed = false;

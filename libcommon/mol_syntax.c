@@ -2,10 +2,11 @@
  * mol_syntax.c - SMILES -> atoms and bonds as written; what is no SMILES is refused with the column of the fault.
  *
  * One pass from left to right, no recursion, memory proportional to the text. The grammar is OpenSMILES as RDKit
- * takes it (dative arrows, "~", "[#6]", ring numbers "%(n)"; no bare "H", no "+++", no leading branch). Atoms and
- * bonds come from here and not from Open Babel: it accepts "C(" and "c1cccc1", and it does not tell the order in
- * which ring closures and hydrogens stand about an atom, on which every chirality tag depends. Open Babel reads
- * what is no SMILES, and SMILES that are to be taken leniently.
+ * takes it (dative arrows, "~", "[#6]", ring numbers "%(n)"; no bare "H", no "+++", no leading branch), but that what
+ * contradicts itself is refused and zeros may lead a number, as the specification has it. Atoms and bonds come from
+ * here and not from Open Babel: it accepts "C(" and "c1cccc1", and it does not tell the order in which ring closures
+ * and hydrogens stand about an atom, on which every chirality tag depends. Open Babel reads what is no SMILES, and
+ * SMILES that are to be taken leniently.
  */
 #include "mol_work.h"
 
@@ -166,8 +167,7 @@ static int read_ring_number(struct reader *r)
 			return syntax(r, start, "ring number \"%(\" without 1 to 5 digits and \")\"");
 		r->at++;
 	} else {
-		if (!isdigit((unsigned char)s[r->at + 1]) || s[r->at + 1] == '0' ||
-		    !isdigit((unsigned char)s[r->at + 2]))
+		if (!isdigit((unsigned char)s[r->at + 1]) || !isdigit((unsigned char)s[r->at + 2]))
 			return syntax(r, start, "\"%\" without two digits");
 		number = (s[r->at + 1] - '0') * 10 + (s[r->at + 2] - '0');
 		r->at += 3;
@@ -195,9 +195,12 @@ static int read_ring_number(struct reader *r)
 		struct closure *c = &r->closure[o->bond];
 		if (o->atom == here)
 			return syntax(r, start, "a ring number that joins an atom to itself");
+		bool first = !c->implied || c->direction, second = !r->implied || r->direction;
+		if (first && second && c->type != r->type)
+			return syntax(r, start, "a ring number whose two bond symbols differ");
 		c->from = here;
 		c->column = start;
-		if (c->implied && !c->direction) { /* the first symbol rules, else the second */
+		if (c->implied && !c->direction) { /* a symbol at either end will do */
 			c->type = r->type;
 			c->implied = r->implied;
 			c->direction = r->direction;
@@ -316,8 +319,6 @@ static int read_bracket(struct reader *r)
 	int z = 0, len, e = 0;
 	bool aromatic = false;
 	if (isdigit((unsigned char)r->s[r->at])) {
-		if (r->s[r->at] == '0' && isdigit((unsigned char)r->s[r->at + 1]))
-			return syntax(r, r->at, "a mass number with a leading zero");
 		number = read_number(r, 4);
 		if (number > 999)
 			return syntax(r, start, "a mass number out of range");
@@ -354,8 +355,6 @@ static int read_bracket(struct reader *r)
 		return e;
 	if (r->s[r->at] == ':') {
 		r->at++;
-		if (r->s[r->at] == '0' && isdigit((unsigned char)r->s[r->at + 1]))
-			return syntax(r, r->at, "an atom class with a leading zero");
 		atom.map = read_number(r, 6);
 		if (atom.map < 0)
 			return syntax(r, r->at, "\":\" without an atom class");
@@ -506,7 +505,7 @@ static int read_all(struct reader *r)
 			r->previous = r->stack[--r->n_stack];
 			r->at++;
 		} else if (c == '.') {
-			if (r->previous < 0 || r->has_bond || last == '(')
+			if (r->previous < 0 || r->has_bond)
 				return syntax(r, here, "\".\" where no fragment can end");
 			r->previous = -1;
 			r->at++;
