@@ -190,7 +190,7 @@ fuzzers := address,undefined -fno-sanitize-recover=undefined -DMOLRILL_SAN
 $(B)/test/fuzz_%: $(B)/obj/test/fuzz_%.o $(LIBS_mol) $(B)/flags.link
 	@mkdir -p $(@D)
 	$(link_chem)
-fuzz: programs ## hostile input for FUZZ_SECONDS=60 a fuzzer, FUZZ='smiles sdf stream'
+fuzz: programs ## hostile input for FUZZ_SECONDS=60 a fuzzer, FUZZ='smiles syntax sdf stream'
 	@.ci/deps build fuzz
 	@$(MAKE) --no-print-directory B=$(B)/fuzz CC=clang CXX=clang++ OPTIM='-O1 -g' CFLAGS='-fsanitize=fuzzer-no-link,$(fuzzers)' \
 		CXXFLAGS='-fsanitize=fuzzer-no-link,$(fuzzers)' LDFLAGS='-fsanitize=fuzzer,address,undefined' \

@@ -23,7 +23,8 @@ for path in sorted(glob.glob(os.path.join(suites, '*.tsv.gz'))) if suites else [
             if isinstance(text, str) and 0 < len(text) < 300:
                 smiles.append(text)
 for i, s in enumerate(smiles):
-    put('smiles', 's%05d' % i, s.encode('utf-8', 'replace'))
+    for kind in 'smiles', 'syntax':
+        put(kind, 's%05d' % i, s.encode('utf-8', 'replace'))
 
 sdf = os.path.join(out, 'seeds.sdf')
 subprocess.run([os.path.join(bin_dir, 'conf3d'), '--method', 'dg', '--limit', '40', '--sdf', sdf, '-o', '/dev/null', examples],
