@@ -62,7 +62,7 @@ tests: programs $(UNIT:%=$(B)/test/%) $(HELPERS:%=$(B)/test/%) ## build the test
 help: ## this list
 	@printf 'make TARGET ...\n\n'
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
-	@printf '\nVariables: PREFIX DESTDIR PROGRAM_PREFIX (install), CC CFLAGS CXX CXXFLAGS LDFLAGS OPTIM (build),\nSAN=1 (sanitizers, in build/san), REQUIRE_SHARED=1 (tests without their data fail), FILES=... (of check),\nPEER_PYTHON BENCH (Python with RDKit and options of bench-chem).\n'
+	@printf '\nVariables: PREFIX DESTDIR PROGRAM_PREFIX (install), CC CFLAGS CXX CXXFLAGS LDFLAGS OPTIM (build),\nSAN=1 (sanitizers, in build/san), REQUIRE_SHARED=1 (tests without their data fail), FILES=... (of check),\nPEER_PYTHON BENCH (Python with RDKit, PyTorch; options of bench, bench-chem).\n'
 .PHONY: help
 
 # ---- objects ----
@@ -215,7 +215,13 @@ $(B)/peer/bin/python:
 bench-chem: programs $(B)/test/bench_mol $(PEER_PYTHON) ## chemistry against RDKit, a table in build/bench-chem.txt
 	@$(PEER_PYTHON) test/bench_chem.py $(BENCH) $(abspath $(B)) | tee $(B)/bench-chem.txt.new
 	@mv $(B)/bench-chem.txt.new $(B)/bench-chem.txt
-.PHONY: bench-chem
+# The peer's Python has PyTorch, zstandard and msgpack-numpy, and $SHARED/bench holds its scripts.
+PEER_TORCH := torch zstandard msgpack msgpack-numpy
+bench: programs $(B)/test/bench_nn $(PEER_PYTHON) ## learning against PyTorch, a table in build/bench-nn.txt
+	@$(if $(filter $(B)/%,$(PEER_PYTHON)),$(PEER_PYTHON) -c 'import torch' 2>/dev/null || $(B)/peer/bin/pip -q install $(PEER_TORCH))
+	@$(PEER_PYTHON) test/bench_nn.py $(BENCH) $(abspath $(B)) | tee $(B)/bench-nn.txt.new
+	@mv $(B)/bench-nn.txt.new $(B)/bench-nn.txt
+.PHONY: bench bench-chem
 
 # ---- demonstration, installation ----
 demo: deps-build ## the whole way on shipped molecules, in two minutes

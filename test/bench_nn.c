@@ -465,10 +465,9 @@ static void measure(struct bench *b)
 	qsort(ms, (size_t)b->c.reps, sizeof *ms, by_value);
 	double mid = ms[b->c.reps / 2];
 	printf("{\"op\": \"%s\", \"size\": %" PRId64 ", \"mode\": \"%s\", \"pixels\": %" PRId64 ", \"cpu_ms\": %.4f, "
-	       "\"cpu_ms_min\": %.4f, \"gflops\": %.1f, \"peak_rss_mib\": %.1f, \"base_rss_mib\": %.1f, \"blas\": "
+	       "\"cpu_ms_min\": %.4f, \"flop\": %.0f, \"peak_rss_mib\": %.1f, \"base_rss_mib\": %.1f, \"blas\": "
 	       "\"%s\"}\n",
-	       b->op->name, b->c.size, mode_names[b->c.mode], b->c.pixels, mid, ms[0], flop / mid * 1e-6, peak, base,
-	       b->cpu.build);
+	       b->op->name, b->c.size, mode_names[b->c.mode], b->c.pixels, mid, ms[0], flop, peak, base, b->cpu.build);
 	free(ms);
 }
 
