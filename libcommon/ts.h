@@ -109,6 +109,8 @@ int ts_pack(const struct ts_map *m, struct buf *out, struct err *e);
  * *used = its length. ERR_TRUNCATED when it runs past n; ERR_FORMAT, ERR_LIMIT.
  */
 int ts_walk(const uint8_t *data, size_t n, size_t *used, struct err *e);
+/* Whether these n bytes are one map that may stand as a record: walked whole, neither a header nor an end map. */
+bool ts_is_record(const uint8_t *data, size_t n);
 bool ts_utf8_valid(const char *s, size_t n);
 /* Unpacks one map that has been walked, into arena memory. */
 int ts_unpack(const uint8_t *data, size_t n, struct arena *a, struct ts_map *m, struct err *e);

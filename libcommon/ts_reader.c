@@ -171,12 +171,6 @@ static int frame_next(struct ts_reader *r, struct err *e)
 	return 1;
 }
 
-static bool first_key_is(const uint8_t *p, size_t n, const char *key)
-{
-	size_t n_key = strlen(key), head = p[0] == 0xde ? 3 : p[0] == 0xdf ? 5 : 1;
-	return n > head + n_key && p[head] == (0xa0 | n_key) && !memcmp(p + head + 1, key, n_key);
-}
-
 static int end_check(struct ts_reader *r, struct ts_map *m, struct err *e)
 {
 	char hex[33];
@@ -241,12 +235,12 @@ int ts_reader_next(struct ts_reader *r, struct arena *a, struct ts_map *m, struc
 		if ((rc = map_own(r, false, e)))
 			return rc;
 		item = TS_HEADER;
-	} else if (first_key_is(r->item, r->item_nbytes, "end")) {
+	} else if (ts_first_key_is(r->item, r->item_nbytes, "end")) {
 		if ((rc = map_own(r, true, e)))
 			return rc;
 		r->state = AFTER_END;
 		item = TS_END;
-	} else if (first_key_is(r->item, r->item_nbytes, "tstream")) {
+	} else if (ts_first_key_is(r->item, r->item_nbytes, "tstream")) {
 		return fail_cut(r, e); /* a new segment begins before this one has ended */
 	} else {
 		item = TS_RECORD;

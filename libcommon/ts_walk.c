@@ -298,3 +298,17 @@ int ts_walk(const uint8_t *data, size_t n, size_t *used, struct err *e)
 		return err_set(e, ERR_LIMIT, "a map of %zu bytes; at most %u are allowed", *used, TS_MAX_RECORD_NBYTES);
 	return 0;
 }
+
+bool ts_first_key_is(const uint8_t *p, size_t n, const char *key)
+{
+	size_t n_key = strlen(key), head = p[0] == 0xde ? 3 : p[0] == 0xdf ? 5 : 1;
+	return n > head + n_key && p[head] == (0xa0 | n_key) && !memcmp(p + head + 1, key, n_key);
+}
+
+bool ts_is_record(const uint8_t *data, size_t n)
+{
+	size_t used;
+	struct err ignored = {0};
+	return !ts_walk(data, n, &used, &ignored) && used == n && !ts_first_key_is(data, n, "end") &&
+	       !ts_first_key_is(data, n, "tstream");
+}

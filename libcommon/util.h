@@ -199,8 +199,16 @@ struct workers {
 	int (*start)(void *ctx, struct err *e);
 	/* Child: job -> result, appended to what the buffer holds. Negative: the run fails with e. */
 	int (*work)(void *ctx, const uint8_t *job, size_t n, struct buf *result, struct err *e);
-	/* Parent, in order of jobs; on a status other than OK result is empty; `detail` is the signal number
-	 * of a crash. Negative stops the run. */
+	/*
+	 * Parent, may be NULL: whether the bytes that a worker sent are a result of this job. What its input may have
+	 * taken over says what it likes; a worker whose answer is none counts as crashed.
+	 */
+	bool (*check)(void *ctx, const uint8_t *job, size_t n_job, const uint8_t *result, size_t n);
+	/*
+	 * Parent, in order of jobs; on a status other than OK result is empty. `detail`: milliseconds that the job took
+	 * (wall clock); of a crash the signal number, 0 when there was none or the answer was none. Negative stops the
+	 * run.
+	 */
 	int (*done)(void *ctx, const uint8_t *job, size_t n_job, enum worker_status s, int detail,
 		    const uint8_t *result, size_t n, struct err *e);
 };

@@ -10,6 +10,7 @@
 #include "util.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -25,7 +26,7 @@ enum {
 	PARCEL_JOBS = 32,         /* jobs in one message at most */
 	PARCEL_NBYTES = 64 << 10, /* and bytes, unless one job alone is larger */
 	RING_PARCELS = 4,         /* parcels in the ring for each worker */
-	MAX_MESSAGE = 1 << 30,
+	MAX_MESSAGE = 1 << 28,
 	HELD_NBYTES = 8 << 20,  /* results that wait for an earlier one: past this only the earliest job goes out */
 	KEEP_NBYTES = 64 << 10, /* a slot gives larger buffers back */
 };
@@ -49,7 +50,8 @@ struct worker {
 	pid_t pid;
 	int fd;
 	int64_t first, n_sent; /* jobs of its parcel still to be answered: first .. first + n_sent - 1 */
-	double since_s;        /* when it began the first of them */
+	double since_s;        /* when it began the first of them, or was last heard of */
+	double begun_s;        /* when it began the first of them */
 	struct buf in;         /* bytes of an answer that is not whole yet */
 };
 struct run {
@@ -240,7 +242,7 @@ static int send_jobs(struct run *r, struct worker *k, int64_t first, int64_t n_m
 		s->state = SLOT_SENT;
 		k->n_sent++;
 	}
-	k->since_s = now_s();
+	k->since_s = k->begun_s = now_s();
 	for (size_t at = 0; at < out.n;) {
 		ssize_t n = send(k->fd, out.data + at, out.n - at, MSG_NOSIGNAL);
 		if (n < 0 && errno == EINTR) {
@@ -279,14 +281,15 @@ static struct slot *answer(struct run *r, struct worker *k, enum worker_status s
 	s->result.n = s->n_head = 0;
 	k->first++;
 	k->n_sent--;
-	k->since_s = now_s();
+	k->since_s = k->begun_s = now_s();
 	return s;
 }
 
 /* The result is a message of the worker's buffer: a large one that stands there alone changes hands uncopied. */
 static void answer_done(struct run *r, struct worker *k, const uint8_t *data, size_t n)
 {
-	struct slot *s = answer(r, k, WORKER_OK, 0);
+	double took_ms = 1e3 * (now_s() - k->begun_s);
+	struct slot *s = answer(r, k, WORKER_OK, took_ms < INT_MAX ? (int)took_ms : INT_MAX);
 	size_t n_head = sizeof(struct head);
 	if (n > KEEP_NBYTES && k->in.n == n_head + n) {
 		buf_free(&s->result);
@@ -301,10 +304,10 @@ static void answer_done(struct run *r, struct worker *k, const uint8_t *data, si
 }
 
 /* The job that it was at gets its second chance or is lost; the rest of the parcel waits again. */
-static int lose_worker(struct run *r, struct worker *k, enum worker_status status)
+static int lose_worker(struct run *r, struct worker *k, enum worker_status status, bool lied)
 {
 	int wait_status = reap(k, true);
-	int detail = WIFSIGNALED(wait_status) ? WTERMSIG(wait_status) : 0;
+	int detail = WIFSIGNALED(wait_status) && !lied ? WTERMSIG(wait_status) : 0;
 	bool again = status == WORKER_CRASHED && k->n_sent > 0 && !slot_of(r, k->first)->retried;
 	if (k->n_sent > 0 && !again)
 		answer(r, k, status, status == WORKER_TIMEOUT ? 0 : detail);
@@ -318,7 +321,31 @@ static int lose_worker(struct run *r, struct worker *k, enum worker_status statu
 	return send_jobs(r, k, k->first, 1);
 }
 
-/* Whole messages at the front of what has come. */
+/* The failure that a worker reports ends the run; negative, or 0 when it is none. */
+static int take_failure(struct run *r, const uint8_t *data)
+{
+	struct err failure;
+	memcpy(&failure, data, sizeof failure);
+	failure.msg[sizeof failure.msg - 1] = failure.file[sizeof failure.file - 1] = 0;
+	if (failure.code >= 0 || failure.code < ERR_PIPE)
+		return 0;
+	if (!r->e->code)
+		*r->e = failure;
+	return failure.code;
+}
+
+/* Whether the message can be what a worker says that has been given work. */
+static bool may_say(struct run *r, const struct worker *k, const struct head *h, const uint8_t *data)
+{
+	if (h->kind == MSG_FAILED)
+		return h->nbytes == sizeof *r->e;
+	if (h->kind != MSG_DONE || k->n_sent < 1)
+		return false;
+	struct slot *s = slot_of(r, k->first);
+	return !r->w->check || r->w->check(r->w->ctx, s->job.data, s->job.n, data, h->nbytes);
+}
+
+/* Whole messages at the front of what has come. A worker that says what none says is taken for crashed. */
 static int take_messages(struct run *r, struct worker *k)
 {
 	size_t at = 0;
@@ -326,16 +353,18 @@ static int take_messages(struct run *r, struct worker *k)
 	while (!rc && k->in.n - at >= sizeof(struct head)) {
 		struct head h;
 		memcpy(&h, k->in.data + at, sizeof h);
-		if (h.nbytes > MAX_MESSAGE || k->in.n - at - sizeof h < h.nbytes)
+		if (h.nbytes > MAX_MESSAGE)
+			return lose_worker(r, k, WORKER_CRASHED, true);
+		if (k->in.n - at - sizeof h < h.nbytes)
 			break;
 		const uint8_t *data = k->in.data + at + sizeof h;
-		if (h.kind == MSG_FAILED && h.nbytes == sizeof *r->e) {
-			struct err failure;
-			memcpy(&failure, data, sizeof failure);
-			rc = failure.code;
-			if (r->e && !r->e->code)
-				*r->e = failure;
-		} else if (k->n_sent > 0) {
+		if (!may_say(r, k, &h, data))
+			return lose_worker(r, k, WORKER_CRASHED, true);
+		if (h.kind == MSG_FAILED) {
+			rc = take_failure(r, data);
+			if (!rc)
+				return lose_worker(r, k, WORKER_CRASHED, true);
+		} else {
 			answer_done(r, k, data, h.nbytes);
 			if (!k->in.n)
 				return 0; /* it went with its buffer */
@@ -361,7 +390,7 @@ static int receive(struct run *r, struct worker *k)
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return 0;
 	if (n <= 0)
-		return lose_worker(r, k, WORKER_CRASHED);
+		return lose_worker(r, k, WORKER_CRASHED, false);
 	k->in.n += (size_t)n;
 	k->since_s = now_s(); /* an answer is coming: what waits for us to read it is not late */
 	return take_messages(r, k);
@@ -429,7 +458,7 @@ static int watch_clock(struct run *r, int *wait_ms)
 			if (rc < 0)
 				return rc;
 			if (k->n_sent && now_s() - k->since_s >= r->w->timeout_s) {
-				rc = lose_worker(r, k, WORKER_TIMEOUT);
+				rc = lose_worker(r, k, WORKER_TIMEOUT, false);
 				if (rc < 0)
 					return rc;
 			}

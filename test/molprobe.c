@@ -2,7 +2,8 @@
  * molprobe - a program over the framework of those that read molecules, for its tests alone. Adds `probe`, the number
  * of atoms. What it does is told by the id: crash-* dies of a signal, hang-* never ends, refuse-* is refused, warn-*
  * goes on with a warning, fail-* fails the run, big-* makes a record that is too large, sleep-* takes a tenth of a
- * second; open-*, exec-*, connect-* and write-* (to standard output) do so and are refused with what came of it.
+ * second; lie-N sends the parent what no honest worker sends, in the way that lies[N] says; open-*, exec-*, connect-*
+ * and write-* (to standard output) do so and are refused with what came of it.
  */
 #include "molprog.h"
 
@@ -49,8 +50,65 @@ static const char *misbehave(const struct molprog_job *j)
 	return rc < 0 ? strerror(errno) : "it went well";
 }
 
+/* ---- a worker that was taken over ---- */
+
+static int socket_fd = -1;
+
+/* The worker's end of the wire, while it may still look for it. */
+static int start(void *ctx, struct err *e)
+{
+	for (int fd = 3; fd < 256; fd++) {
+		int domain;
+		socklen_t n = sizeof domain;
+		if (!getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &n) && domain == AF_UNIX)
+			socket_fd = fd;
+	}
+	return socket_fd < 0 ? err_set(e, ERR_IO, "no socket") : 0;
+}
+
+/* As util_workers.c and molprog_item.c have them. */
+struct message {
+	uint32_t kind, nbytes;
+	int64_t item, row;
+	uint32_t outcome, column, n_text, n_side;
+	char rest[16];
+};
+enum { DONE = 2, FAILED = 3, HEAD = 32, RECORD = 0, WARNED = 1, REJECT = 2 };
+
+static const struct message lies[] = {
+    {DONE, 0},                                                                       /* nothing at all */
+    {DONE, HEAD - 1},                                                                /* a cut head */
+    {DONE, HEAD + 3, .outcome = RECORD, .n_side = 4000000000u, .rest = "\x81\xa1x"}, /* lengths past the end */
+    {DONE, HEAD + 3, .outcome = REJECT, .n_text = 0x7fffffff, .rest = "abc"},
+    {DONE, HEAD + 3, .outcome = REJECT, .n_text = 3, .rest = {'a', 'b', 'c'}}, /* texts without an end */
+    {DONE, HEAD + 2, .outcome = REJECT, .n_text = 2, .rest = {0, 0}},          /* too few of them */
+    {DONE, HEAD, .outcome = 7},                                                /* no such outcome */
+    {DONE, HEAD + 8, .outcome = RECORD,
+     .rest = "\x81\xa3"
+	     "end\xc3"},                                                           /* ends the stream */
+    {DONE, HEAD + 4, .outcome = RECORD, .rest = "\x81\xa1x\xdd"},                  /* a record cut off */
+    {DONE, HEAD + 8, .outcome = RECORD, .rest = "\x81\xa1x\x01\x81\xa1x\x01"},     /* two of them */
+    {DONE, HEAD + 4, .item = 1 << 20, .outcome = RECORD, .rest = "\x81\xa1x\x01"}, /* of another row */
+    {DONE, 0xfffffff0},                                                            /* a message without end */
+    {FAILED, 5},
+    {77, HEAD},
+    {DONE, HEAD + 8, .outcome = RECORD, .rest = "\x81\xa5probe\x09"}, /* the truth, so that all this says something */
+};
+
+static void lie(const struct molprog_job *j)
+{
+	struct message m = lies[(size_t)atoi(j->id + 4) % (sizeof lies / sizeof *lies)];
+	m.item += m.item ? 0 : j->row;
+	m.row = j->row;
+	if (send(socket_fd, &m, m.nbytes < sizeof m ? 8 + m.nbytes : sizeof m, MSG_NOSIGNAL) < 0)
+		raise(SIGKILL);
+	_exit(0);
+}
+
 static int work(void *ctx, struct molprog_job *j, struct err *e)
 {
+	if (is(j, "lie-"))
+		lie(j);
 	if (is(j, "crash-"))
 		raise(SIGKILL);
 	while (is(j, "hang-"))
@@ -116,6 +174,7 @@ int main(int argc, char **argv)
 	    .own = OPTIONS,
 	    .begin = begin,
 	    .header = header,
+	    .start = start,
 	    .work = work,
 	    .each = each,
 	    .finish = finish,

@@ -314,6 +314,18 @@ PY
 	cmp o1 o3
 }
 
+@test "a worker that was taken over and lies costs the molecule that it was at" {
+	local n
+	{ echo 'CC a'; for n in $(seq 0 14); do echo "CCC lie-$n"; echo "C b$n"; done; } > l.smi
+	run -3 timeout 60 molprobe -j 2 --timeout 30 --rejects bad.tsv -o o l.smi
+	run -0 counts o
+	assert_output "17 31 14 0 0"
+	run -0 grep -c "	lie-[0-9]*	CCC	molprobe	crashed	the worker gave no answer that could be read" bad.tsv
+	assert_output 14
+	run -0 bash -c 'tscat --tsv probe o | grep -c 9' # the last is no lie: it is what the others say that is refused
+	assert_output 1
+}
+
 @test "a molecule that hangs costs itself" {
 	printf 'CC a\nCCC hang-1\nCCCC c\n' > h.smi
 	run -3 timeout 20 molprobe --timeout 0.3 --rejects bad.tsv -o o h.smi

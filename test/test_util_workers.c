@@ -9,7 +9,7 @@
 
 /* A job is a number; its result is the number's square, except as the special jobs say. */
 struct plan {
-	int64_t n_job, crash_at, hang_at, fail_at, exit_at, damage_at, stop_after;
+	int64_t n_job, crash_at, hang_at, fail_at, exit_at, damage_at, lie_at, stop_after;
 	size_t result_nbytes;
 	bool start_fails;
 	int64_t n_next, n_done, most_ahead;
@@ -52,11 +52,20 @@ static int plan_work(void *ctx, const uint8_t *job, size_t n, struct buf *result
 			pause();
 	if (i == p->fail_at)
 		return err_set(e, ERR_NUMERIC, "job %d went wrong", (int)i);
-	int64_t square = i * i;
+	int64_t square = i * i + (i == p->lie_at);
 	buf_put(result, &square, sizeof square);
 	if (p->result_nbytes)
 		memset(buf_reserve(result, p->result_nbytes), (int)i, p->result_nbytes), result->n += p->result_nbytes;
 	return 0;
+}
+static bool plan_check(void *ctx, const uint8_t *job, size_t n_job, const uint8_t *result, size_t n)
+{
+	int64_t i, square;
+	if (n < sizeof square)
+		return false;
+	memcpy(&i, job, sizeof i);
+	memcpy(&square, result, sizeof square);
+	return square == i * i;
 }
 static int plan_done(void *ctx, const uint8_t *job, size_t n_job, enum worker_status s, int detail,
 		     const uint8_t *result, size_t n, struct err *e)
@@ -82,8 +91,14 @@ static int plan_done(void *ctx, const uint8_t *job, size_t n_job, enum worker_st
 	return 0;
 }
 
-static const struct plan usual = {
-    .crash_at = -1, .hang_at = -1, .fail_at = -1, .exit_at = -1, .damage_at = -1, .in_order = true, .right = true};
+static const struct plan usual = {.crash_at = -1,
+				  .hang_at = -1,
+				  .fail_at = -1,
+				  .exit_at = -1,
+				  .damage_at = -1,
+				  .lie_at = -1,
+				  .in_order = true,
+				  .right = true};
 
 static int run(struct plan *p, int n_worker, double timeout_s, struct err *e)
 {
@@ -93,6 +108,7 @@ static int run(struct plan *p, int n_worker, double timeout_s, struct err *e)
 			    .next = plan_next,
 			    .start = plan_start,
 			    .work = plan_work,
+			    .check = plan_check,
 			    .done = plan_done};
 	return workers_run(&w, e);
 }
@@ -156,6 +172,12 @@ static void test_crash(void)
 		p.crash_at = 41;
 		tap_ok(!run(&p, n_worker, 5, &e) && whole(&p) && p.n_crash == 1 && p.last_detail == SIGKILL,
 		       "%d workers: nor spares the one after it that crashes by itself", n_worker);
+		p = usual;
+		p.n_job = 60;
+		p.lie_at = 33;
+		p.last_detail = -1;
+		tap_ok(!run(&p, n_worker, 5, &e) && whole(&p) && p.n_crash == 1 && !p.last_detail,
+		       "%d workers: an answer that is none counts as a crash", n_worker);
 		p = usual;
 		p.n_job = 50;
 		p.hang_at = 13;

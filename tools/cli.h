@@ -63,6 +63,8 @@ struct cli_progress *cli_progress_new(const struct cli *c, int64_t total); /* to
 void cli_progress_total(struct cli_progress *p, int64_t total);            /* as far as it is known now */
 void cli_progress_update(struct cli_progress *p, int64_t done, int64_t rejects);
 void cli_progress_note(struct cli_progress *p, const char *text); /* free text in the same line */
+/* Row `row` took `s` seconds; the last line tells the slowest one. */
+void cli_progress_slowest(struct cli_progress *p, int64_t row, double s);
 /* Wipes the live line off the terminal, so that a message can stand there; it comes back by itself. */
 void cli_progress_wipe(void);
 void cli_progress_free(struct cli_progress *p);

@@ -9,8 +9,9 @@
 struct cli_progress {
 	const char *program;
 	int64_t total, done, rejects;
-	double started_s, shown_s;
-	bool terminal;
+	double started_s, shown_s, slowest_s;
+	int64_t slowest;
+	bool terminal, ended;
 	char note[160];
 };
 
@@ -52,7 +53,7 @@ static void duration(double s, char *buf, size_t nbytes)
 static void show(struct cli_progress *p, double t_s)
 {
 	double spent_s = t_s - p->started_s, rate = spent_s > 0 ? (double)p->done / spent_s : 0;
-	char left[40] = "", rejects[40] = "";
+	char left[40] = "", rejects[40] = "", slowest[60] = "";
 	if (p->total > 0 && p->done > 0 && p->done <= p->total) {
 		char text[32];
 		duration((double)(p->total - p->done) / rate, text, sizeof text);
@@ -60,14 +61,16 @@ static void show(struct cli_progress *p, double t_s)
 	}
 	if (p->rejects)
 		snprintf(rejects, sizeof rejects, ", %lld rejects", (long long)p->rejects);
+	if (p->ended && p->slowest_s >= 0.1)
+		snprintf(slowest, sizeof slowest, ", slowest: row %lld, %.1f s", (long long)p->slowest, p->slowest_s);
 	fprintf(stderr, "%s%s: ", p->terminal ? "\r\033[K" : "", p->program);
 	if (*p->note)
 		fprintf(stderr, "%s%s", p->note, p->done ? ", " : "");
 	if (p->done && p->total > 0)
-		fprintf(stderr, "%lld of %lld, %.0f/s%s%s", (long long)p->done, (long long)p->total, rate, rejects,
-			left);
+		fprintf(stderr, "%lld of %lld, %.0f/s%s%s%s", (long long)p->done, (long long)p->total, rate, rejects,
+			left, slowest);
 	else if (p->done)
-		fprintf(stderr, "%lld, %.0f/s%s", (long long)p->done, rate, rejects);
+		fprintf(stderr, "%lld, %.0f/s%s%s", (long long)p->done, rate, rejects, slowest);
 	if (!p->terminal)
 		fputc('\n', stderr);
 	fflush(stderr);
@@ -106,6 +109,14 @@ void cli_progress_note(struct cli_progress *p, const char *text)
 	maybe_show(p);
 }
 
+void cli_progress_slowest(struct cli_progress *p, int64_t row, double s)
+{
+	if (!p || s <= p->slowest_s)
+		return;
+	p->slowest = row;
+	p->slowest_s = s;
+}
+
 void cli_progress_wipe(void)
 {
 	if (on_terminal)
@@ -117,6 +128,7 @@ void cli_progress_free(struct cli_progress *p)
 {
 	if (!p)
 		return;
+	p->ended = true;
 	show(p, now_s());
 	if (p->terminal)
 		fputc('\n', stderr);

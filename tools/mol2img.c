@@ -168,9 +168,9 @@ static void name_make(struct conf *c, const char *id, size_t n, int64_t row, cha
 	name[k] = 0;
 	if (k && name_take(c, name))
 		return;
-	snprintf(name + k, 160 - k, "%srow%lld", k ? "-" : "", (long long)row);
-	while (!name_take(c, name))
-		snprintf(name + strlen(name), 160 - strlen(name), "_");
+	k += (size_t)snprintf(name + k, 160 - k, "%srow%lld", k ? "-" : "", (long long)row);
+	for (int again = 2; !name_take(c, name); again++)
+		snprintf(name + k, 160 - k, "_%d", again);
 }
 
 /* A file that is there whole or not at all. */
@@ -202,7 +202,9 @@ static int each(void *conf, int64_t row, const uint8_t *side, size_t n, struct e
 	if (n < sizeof h)
 		return err_set(e, ERR_FORMAT, "a worker's answer is cut short");
 	memcpy(&h, side, sizeof h);
-	if (n != sizeof h + h.n_id + h.n_png + h.n_svg + h.n_rgb)
+	uint64_t left = n - sizeof h, n_rgb = c->sheet ? (uint64_t)(c->size_px * c->size_px * 3) : 0;
+	if (h.n_id > left || h.n_png > left - h.n_id || h.n_svg > left - h.n_id - h.n_png || h.n_rgb != n_rgb ||
+	    h.n_rgb != left - h.n_id - h.n_png - h.n_svg)
 		return err_set(e, ERR_FORMAT, "a worker's answer is cut short");
 	const uint8_t *id = side + sizeof h, *png = id + h.n_id, *svg = png + h.n_png, *rgb = svg + h.n_svg;
 	char name[160], caption[256], second[64];

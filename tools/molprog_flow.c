@@ -112,8 +112,10 @@ static int item_lost(struct run *r, const struct item *it, enum worker_status s,
 	struct result x = {.outcome = OUT_REJECT, .code = s == WORKER_TIMEOUT ? "timeout" : "crashed", .msg = msg};
 	if (s == WORKER_TIMEOUT)
 		snprintf(msg, sizeof msg, "not done after %g s", r->c->timeout_s);
-	else
+	else if (detail)
 		snprintf(msg, sizeof msg, "the worker died of signal %d (%s)", detail, strsignal(detail));
+	else
+		snprintf(msg, sizeof msg, "the worker gave no answer that could be read");
 	arena_reset(r->scratch);
 	item_describe(&r->seg, it, r->scratch, &x);
 	return result_take(r, &x, e);
@@ -127,6 +129,14 @@ static int64_t rows_expected(const struct run *r)
 	return known ? (int64_t)((double)r->n_row * (double)r->file_nbytes / (double)seen) : -1;
 }
 
+static bool check(void *ctx, const uint8_t *job, size_t n_job, const uint8_t *result, size_t n)
+{
+	struct item it;
+	struct result x;
+	item_get(job, n_job, &it);
+	return result_get(result, n, it.row, &x) && (x.outcome == OUT_REJECT || ts_is_record(x.record, x.n_record));
+}
+
 static int done(void *ctx, const uint8_t *job, size_t n_job, enum worker_status s, int detail, const uint8_t *result,
 		size_t n, struct err *e)
 {
@@ -134,11 +144,11 @@ static int done(void *ctx, const uint8_t *job, size_t n_job, enum worker_status 
 	struct result x;
 	struct item it;
 	int rc;
-	if (s == WORKER_OK) {
-		result_get(result, n, &x);
+	item_get(job, n_job, &it);
+	if (s == WORKER_OK && result_get(result, n, it.row, &x)) {
 		rc = result_take(r, &x, e);
+		cli_progress_slowest(r->progress, it.row, 1e-3 * detail);
 	} else {
-		item_get(job, n_job, &it);
 		rc = item_lost(r, &it, s, detail, e);
 	}
 	cli_progress_total(r->progress, rows_expected(r));
@@ -163,6 +173,7 @@ int flow_run(struct run *r, struct err *e)
 			    .next = job_next,
 			    .start = start,
 			    .work = work,
+			    .check = check,
 			    .done = done};
 	if (SANDBOX_BUILT && !w.confined && !r->told_unconfined) {
 		cli_warn(&r->c->cli, "this system has no seccomp filters: molecules are read with all privileges");

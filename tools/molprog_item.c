@@ -10,7 +10,7 @@ struct item_head {
 	bool too_long;
 };
 struct result_head {
-	int64_t row;
+	int64_t item, row; /* numbers in the input and in the record */
 	uint32_t outcome, column;
 	uint32_t n_text, n_side; /* text: code, msg, id, smiles, each with its NUL */
 };
@@ -33,9 +33,9 @@ void item_get(const uint8_t *job, size_t n, struct item *it)
 }
 
 /* The result up to where its record begins. */
-static void result_begin(struct buf *result, const struct result *r, const struct buf *side)
+static void result_begin(struct buf *result, int64_t item, const struct result *r, const struct buf *side)
 {
-	struct result_head h = {.row = r->row, .outcome = r->outcome, .column = (uint32_t)r->column};
+	struct result_head h = {.item = item, .row = r->row, .outcome = r->outcome, .column = (uint32_t)r->column};
 	const char *text[4] = {r->code, r->msg, r->id, r->smiles};
 	int n_text = r->outcome == OUT_RECORD ? 0 : 4;
 	for (int i = 0; i < n_text; i++)
@@ -55,22 +55,38 @@ static void result_describe(struct result *r, const struct mol_reject *why)
 	r->column = why->column;
 }
 
-void result_get(const uint8_t *result, size_t n, struct result *r)
+/* Takes the next text of those that end at `end`; NULL when its NUL is not there. */
+static const char *text_next(const char **at, const char *end)
+{
+	const char *text = *at, *nul = text ? memchr(text, 0, (size_t)(end - text)) : NULL;
+	*at = nul ? nul + 1 : NULL;
+	return nul ? text : NULL;
+}
+
+bool result_get(const uint8_t *result, size_t n, int64_t item, struct result *r)
 {
 	struct result_head h;
+	if (n < sizeof h)
+		return false;
 	memcpy(&h, result, sizeof h);
-	const char *text = (const char *)result + sizeof h;
+	n -= sizeof h;
+	if (h.item != item || h.outcome > OUT_REJECT || h.n_text > n || h.n_side > n - h.n_text)
+		return false;
+	const char *text = (const char *)result + sizeof h, *end = text + h.n_text;
 	*r = (struct result){.outcome = (enum outcome)h.outcome, .row = h.row, .column = (int)h.column};
-	if (h.n_text) {
-		r->code = text;
-		r->msg = r->code + strlen(r->code) + 1;
-		r->id = r->msg + strlen(r->msg) + 1;
-		r->smiles = r->id + strlen(r->id) + 1;
+	if (r->outcome != OUT_RECORD) {
+		r->code = text_next(&text, end);
+		r->msg = text_next(&text, end);
+		r->id = text_next(&text, end);
+		r->smiles = text_next(&text, end);
 	}
-	r->side = (const uint8_t *)text + h.n_text;
+	if (text != end)
+		return false;
+	r->side = (const uint8_t *)end;
 	r->n_side = h.n_side;
 	r->record = r->side + h.n_side;
-	r->n_record = n - sizeof h - h.n_text - h.n_side;
+	r->n_record = n - h.n_text - h.n_side;
+	return r->outcome != OUT_REJECT || (!r->n_side && !r->n_record);
 }
 
 int molprog_refuse(struct molprog_job *j, const char *code, const char *fmt, ...)
@@ -267,7 +283,7 @@ int item_work(struct segment *g, const uint8_t *job, size_t n, struct buf *resul
 	if (!rc) {
 		struct err packing = {0};
 		result_describe(&r, &why);
-		result_begin(result, &r, &g->side);
+		result_begin(result, it->row, &r, &g->side);
 		rc = record_pack(g->header ? it : NULL, &in, &out, result, &packing);
 		if (!rc)
 			return 0;
@@ -278,7 +294,7 @@ int item_work(struct segment *g, const uint8_t *job, size_t n, struct buf *resul
 		result->n = before;
 	}
 	result_describe(&r, &why);
-	result_begin(result, &r, &g->side);
+	result_begin(result, it->row, &r, &g->side);
 	return 0;
 }
 

@@ -49,7 +49,12 @@ struct result {
 	const uint8_t *side, *record; /* of OUT_RECORD and OUT_WARNED */
 	size_t n_side, n_record;
 };
-void result_get(const uint8_t *result, size_t n, struct result *r);
+/*
+ * A worker's bytes as the result of item number `item`; false when they are none: a worker may have been taken over by
+ * what it read, so that lengths and texts are looked at before anything is done with them (whether the record is one,
+ * by ts_is_record).
+ */
+bool result_get(const uint8_t *result, size_t n, int64_t item, struct result *r);
 
 /* Worker, once. */
 int item_start(struct segment *g, struct err *e);
