@@ -60,6 +60,20 @@ struct k_graph_norm {
 	real *mean, *inv;                       /* [n_graph, d] written: mean(x), 1 / sqrt(...) */
 };
 
+/*
+ * Pairs of atoms (a < b, each once) whose filter is a row of a table, interpolated: f(e) = sum over r < 4 of
+ * w[e, r] table[first[e] + r], the weights of a cubic through four nodes. All but pair and atom in back-end memory.
+ */
+struct k_table {
+	int64_t n_pair, n_row, n_group; /* n_row: of the table */
+	const int64_t *pair,
+	    *atom;             /* [n_group + 1] (host): a group's pairs and atoms; no pair has atoms of two groups */
+	const int64_t *a, *b;  /* [n_pair] */
+	const int64_t *first;  /* [n_pair] below n_row - 3 */
+	const real *w, *slope; /* [n_pair, 4] weights of the value and of its derivative (NULL: not wanted) */
+	struct k_csr by_first; /* pairs by first[], n_row targets */
+};
+
 /* A convolution without bias over pictures in NHWC; padding kernel / 2. Weights are OIHW. */
 struct k_conv {
 	int64_t n, height, width, c_in, c_out, kernel, stride;
@@ -195,6 +209,28 @@ struct kernels {
 	void (*filter_back)(const struct kernels *k, const int64_t *ia, const real *a, const int64_t *ib, const real *b,
 			    real *g_f, int64_t n_edge, int64_t d);
 
+	/* ---- filters that are not stored (cpu_pairs.c) ---- */
+	/* y[a] (+)= sum over pairs of x[b] f(e), and y[b] likewise of x[a]; table [n_row, d]; x, y [atoms, d]. As its
+	 * own backward it takes g_y to g_x. */
+	void (*table_sum)(const struct kernels *k, const struct k_table *t, const real *x, const real *table, real *y,
+			  int64_t d, bool add);
+	/* g_table[first[e] + r] += w[e, r] q(e), q(e) = g_y[a] x[b] + g_y[b] x[a] */
+	void (*table_back)(const struct kernels *k, const struct k_table *t, const real *x, const real *g_y,
+			   real *g_table, int64_t d);
+	/* g_dist[e] += sum over columns of q(e) sum over r of slope[e, r] table[first[e] + r]; sums in double. */
+	void (*table_slope)(const struct kernels *k, const struct k_table *t, const real *x, const real *table,
+			    const real *g_y, real *g_dist, int64_t d);
+	/* y[v] (+)= sum over the target's pairs e of x[other[e]] (sum over q of f[e, q] w[q]), entry by entry;
+	 * f [pairs, n_feature], w [n_feature, d], n_feature at most 16. */
+	void (*feature_sum)(const struct kernels *k, const struct k_csr *c, const int64_t *other, const real *f,
+			    const real *w, int n_feature, const real *x, real *y, int64_t d, bool add);
+	/* Its backward, from c: pairs by source, other: their targets. Adds to g_x [c->n, d] and g_w (each may be
+	 * NULL).
+	 */
+	void (*feature_back)(const struct kernels *k, const struct k_csr *c, const int64_t *other, const real *f,
+			     const real *w, int n_feature, const real *x, const real *g_y, real *g_x, real *g_w,
+			     int64_t d);
+
 	/* ---- normalisation (cpu_norm.c) ---- */
 	void (*batch_norm)(const struct kernels *k, const struct k_batch_norm *b, const real *x, real *y);
 	/* Adds to g_x, g_weight, g_bias, g_residual (each may be NULL). With mult, g_y is the sum over the copies. */
@@ -260,6 +296,7 @@ struct kernels {
 void kernels_cpu_entry(struct kernels *k);
 void kernels_cpu_rows(struct kernels *k);
 void kernels_cpu_graph(struct kernels *k);
+void kernels_cpu_pairs(struct kernels *k);
 void kernels_cpu_norm(struct kernels *k);
 void kernels_cpu_image(struct kernels *k);
 void kernels_cpu_geometry(struct kernels *k);
@@ -275,6 +312,7 @@ void kernels_cpu_free(struct kernels *k); /* takes NULL; the pool stays the call
  */
 void kernels_ref(struct kernels *k);
 void kernels_ref_graph(struct kernels *k);
+void kernels_ref_pairs(struct kernels *k);
 void kernels_ref_norm(struct kernels *k);
 /* out_height and out_width from the rest: (side + 2 (kernel / 2) - kernel) / stride + 1. */
 void k_conv_set_out(struct k_conv *c);

@@ -355,5 +355,6 @@ void kernels_ref(struct kernels *k)
 			      .shrink = shrink,
 			      .shrink_back = shrink_back};
 	kernels_ref_graph(k);
+	kernels_ref_pairs(k);
 	kernels_ref_norm(k);
 }

@@ -186,6 +186,7 @@ struct nn_geom_config {
 	int n_block, width, middle;
 	double cutoff_ang;
 	int n_gaussian, n_filter; /* SchNet */
+	bool bare;                /* SchNet without layers after the last interaction: the mean over atoms as it is */
 };
 void nn_geom_build(struct nn_params *ps, const char *prefix, const struct nn_geom_config *c, uint64_t seed);
 /* Molecule outputs [n_mol, width]: mean over atoms. */

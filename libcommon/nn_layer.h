@@ -81,7 +81,7 @@ struct nn_picture nn_max_pool(struct nn_tape *t, struct nn_picture p); /* 3 x 3,
 struct nn_picture nn_residual_block(struct nn_tape *t, struct nn_params *ps, const char *prefix, struct nn_picture p,
 				    int stride);
 
-/* ---- geometry (nn_pairs.c, nn_comenet_features.c, nn_geometry.c) ------------------- */
+/* ---- geometry (nn_pairs.c, nn_filters.c, nn_comenet*.c, nn_schnet.c, nn_geometry.c) ------------------- */
 
 /* Ordered pairs (j -> i) of one molecule closer than a cutoff, sorted by (i, j). Host memory. */
 struct nn_pairs {
@@ -98,6 +98,38 @@ struct nn_pair_lists {
 struct nn_pair_lists *nn_pair_lists_new(struct nn_tape *t, const struct nn_pairs *p, int64_t n_atom);
 /* Continuous filters: y_i = sum over pairs (j -> i) of x_j f, entry by entry; f [n pairs, d]. */
 struct nn_var *nn_filter_sum(struct nn_tape *t, const struct nn_pair_lists *p, struct nn_var *x, struct nn_var *f);
+
+/*
+ * Filters that depend on the distance alone, by table: cubic interpolation (Lagrange, four nodes) between values at
+ * equal steps, gradients scattered by the same weights: the exact gradient of the interpolated model. Each unordered
+ * pair of a molecule once. In tape memory.
+ */
+struct nn_filter_table {
+	struct k_table t;
+	struct nn_var *dist;         /* [n_row, 1] distances (angstrom) at which the rows of a table are wanted */
+	struct nn_pair_lists *pairs; /* of pair_dist */
+	struct nn_var *pair_dist;    /* [n_pair, 1], or NULL where no gradient of positions is wanted */
+};
+/* n_node nodes reach one step below 0 and one beyond the cutoff; rows that no pair reads are left out. pos [n_atom, 3]:
+ * p->pos as a variable, NULL: no gradient. */
+struct nn_filter_table *nn_filter_table_new(struct nn_tape *t, const struct nn_points *p, struct nn_var *pos,
+					    double cutoff_ang, int64_t n_node);
+/* y_i = sum over other atoms j within the cutoff of x_j f_ij; table [n_row, d] the filters at dist. */
+struct nn_var *nn_table_sum(struct nn_tape *t, const struct nn_filter_table *f, struct nn_var *x, struct nn_var *table);
+/* y_i = sum over pairs (j -> i) of x_j (f w), entry by entry; f [pairs, n] constant, n <= 16, w [n, d]. */
+struct nn_var *nn_feature_sum(struct nn_tape *t, const struct nn_pair_lists *p, struct nn_var *x, struct nn_var *f,
+			      struct nn_var *w);
+
+/* Rows of an element table: one an element that occurs, of [n_atom] (host) being each atom's; by the plain paths one an
+ * atom, of NULL. */
+struct nn_elements {
+	int64_t n_atom;
+	const int64_t *of;
+	struct nn_var *x;
+};
+struct nn_elements nn_embed_elements(struct nn_tape *t, struct nn_params *ps, const char *name,
+				     const struct nn_points *p);
+struct nn_var *nn_elements_spread(struct nn_tape *t, const struct nn_elements *e, struct nn_var *x); /* to atoms */
 
 /*
  * What ComENet sees of the pairs of a batch (Wang et al., NeurIPS 2022), invariant under rotation: angles are 2 pi
@@ -128,6 +160,10 @@ struct nn_var *nn_schnet_block(struct nn_tape *t, struct nn_params *ps, const ch
 /* The whole; pos [n_atom, 3] may want a gradient (NULL: p->pos). read_sum: sum over atoms, else mean. */
 struct nn_var *nn_schnet(struct nn_tape *t, struct nn_params *ps, const char *prefix, int n_block, double cutoff_ang,
 			 int n_gaussian, const struct nn_points *p, struct nn_var *pos, bool read_sum);
+void nn_comenet_build(struct nn_params *ps, const char *prefix, const struct nn_geom_config *c, uint64_t seed);
+void nn_schnet_build(struct nn_params *ps, const char *prefix, const struct nn_geom_config *c, uint64_t seed);
+/* Nodes of the filters' table: 512 for 50 Gaussians, as many to a Gaussian otherwise. */
+int64_t nn_schnet_nodes(int n_gaussian);
 struct nn_var *nn_distances(struct nn_tape *t, struct nn_var *pos, const struct nn_pair_lists *pairs); /* [pairs, 1] */
 
 #endif

@@ -1,0 +1,330 @@
+/* cpu_pairs.c - sums over pairs of atoms whose filters are never stored: from a table, or from features, on the CPU. */
+#include "cpu.h"
+
+#include <string.h>
+
+/* One register's worth of columns; `strip` may lie anywhere an entry may. */
+enum { WIDE = 64 / sizeof(real) };
+typedef real wide __attribute__((vector_size(64)));
+typedef real strip __attribute__((vector_size(64), aligned(sizeof(real)), may_alias));
+#define STRIP(p) (*(strip *)(uintptr_t)(p))
+
+static void zero(real *y, int64_t n)
+{
+	memset(y, 0, (size_t)n * sizeof *y);
+}
+
+/* ---- filters from a table ------------------------------------------------------ */
+
+struct table_job {
+	const struct k_table *t;
+	const real *x, *table, *g_y;
+	real *out;
+	int64_t d, rows, odd;
+	bool add;
+};
+
+/* Pairs of one group after the other; each filter is made once and serves both directions. */
+K_SIMD static void sum_pairs(const struct table_job *j, int64_t from, int64_t to)
+{
+	const struct k_table *t = j->t;
+	int64_t d = j->d;
+	for (int64_t e = from; e < to; e++) {
+		const real *restrict t0 = j->table + t->first[e] * d, *restrict t1 = t0 + d, *restrict t2 = t1 + d,
+				     *restrict t3 = t2 + d;
+		const real *restrict xa = j->x + t->a[e] * d, *restrict xb = j->x + t->b[e] * d, *w = t->w + 4 * e;
+		real *restrict ya = j->out + t->a[e] * d, *restrict yb = j->out + t->b[e] * d;
+		real w0 = w[0], w1 = w[1], w2 = w[2], w3 = w[3];
+		for (int64_t c = 0; c < d; c++) {
+			real f = w0 * t0[c] + w1 * t1[c] + (w2 * t2[c] + w3 * t3[c]);
+			ya[c] += xb[c] * f;
+			yb[c] += xa[c] * f;
+		}
+	}
+}
+
+static void sum_chunk(void *ctx, int64_t chunk, int thread)
+{
+	(void)thread;
+	const struct table_job *j = ctx;
+	const struct k_table *t = j->t;
+	int64_t from = chunk * j->rows, to = cpu_min(t->n_group, from + j->rows);
+	int64_t row = t->atom[from], n_row = t->atom[to] - row;
+	if (!j->add)
+		zero(j->out + row * j->d, n_row * j->d);
+	sum_pairs(j, t->pair[from], t->pair[to]);
+}
+
+/* Groups of a chunk: some 2^20 entries of filters where groups are of one size. */
+static int64_t group_rows(const struct k_table *t, int64_t d)
+{
+	int64_t each = t->n_group ? t->n_pair * d / t->n_group + 1 : 1;
+	return each < 1 << 18 ? (1 << 18) / each : 1;
+}
+
+static void table_sum(const struct kernels *k, const struct k_table *t, const real *x, const real *table, real *y,
+		      int64_t d, bool add)
+{
+	struct table_job j = {.t = t, .x = x, .table = table, .out = y, .d = d, .rows = group_rows(t, d), .add = add};
+	cpu_run(k, cpu_n_chunk(t->n_group, j.rows), sum_chunk, &j);
+}
+
+/* Pairs between the rows v and v + 1 of the table: their gradients by the four weights into four rows. */
+K_SIMD static void spread_row(const struct table_job *j, int64_t v)
+{
+	const struct k_table *t = j->t;
+	int64_t d = j->d, c = 0;
+	const int64_t *item = t->by_first.item, from = t->by_first.start[v], to = t->by_first.start[v + 1];
+	real *out = j->out + v * d;
+	for (; c + WIDE <= d; c += WIDE) {
+		wide s0 = STRIP(out + c), s1 = STRIP(out + d + c), s2 = STRIP(out + 2 * d + c),
+		     s3 = STRIP(out + 3 * d + c);
+		for (int64_t i = from; i < to; i++) {
+			int64_t e = item[i], a = t->a[e] * d + c, b = t->b[e] * d + c;
+			wide q = STRIP(j->g_y + a) * STRIP(j->x + b) + STRIP(j->g_y + b) * STRIP(j->x + a);
+			const real *w = t->w + 4 * e;
+			s0 += q * w[0];
+			s1 += q * w[1];
+			s2 += q * w[2];
+			s3 += q * w[3];
+		}
+		STRIP(out + c) = s0;
+		STRIP(out + d + c) = s1;
+		STRIP(out + 2 * d + c) = s2;
+		STRIP(out + 3 * d + c) = s3;
+	}
+	for (; c < d; c++)
+		for (int64_t i = from; i < to; i++) {
+			int64_t e = item[i], a = t->a[e] * d + c, b = t->b[e] * d + c;
+			real q = j->g_y[a] * j->x[b] + j->g_y[b] * j->x[a];
+			for (int r = 0; r < 4; r++)
+				out[r * d + c] += q * t->w[4 * e + r];
+		}
+}
+
+enum { TABLE_ROWS = 32 };
+static void spread_chunk(void *ctx, int64_t chunk, int thread)
+{
+	(void)thread;
+	const struct table_job *j = ctx;
+	int64_t from = (2 * chunk + j->odd) * TABLE_ROWS, to = cpu_min(j->t->by_first.n, from + TABLE_ROWS);
+	for (int64_t v = from; v < to; v++)
+		if (j->t->by_first.start[v] < j->t->by_first.start[v + 1])
+			spread_row(j, v);
+}
+
+/* A chunk writes three rows beyond its own: the even chunks first, then the odd ones. */
+static void table_back(const struct kernels *k, const struct k_table *t, const real *x, const real *g_y, real *g_table,
+		       int64_t d)
+{
+	struct table_job j = {.t = t, .x = x, .g_y = g_y, .out = g_table, .d = d};
+	int64_t n_chunk = cpu_n_chunk(t->by_first.n, TABLE_ROWS);
+	for (j.odd = 0; j.odd < 2; j.odd++)
+		cpu_run(k, (n_chunk + 1 - j.odd) / 2, spread_chunk, &j);
+}
+
+static void slope_chunk(void *ctx, int64_t chunk, int thread)
+{
+	(void)thread;
+	const struct table_job *j = ctx;
+	const struct k_table *t = j->t;
+	int64_t d = j->d;
+	for (int64_t e = chunk * j->rows, to = cpu_min(t->n_pair, e + j->rows); e < to; e++) {
+		const real *f = j->table + t->first[e] * d, *w = t->slope + 4 * e;
+		const real *xa = j->x + t->a[e] * d, *xb = j->x + t->b[e] * d;
+		const real *ga = j->g_y + t->a[e] * d, *gb = j->g_y + t->b[e] * d;
+		double sum = 0;
+		for (int64_t c = 0; c < d; c++) {
+			double slope = 0;
+			for (int r = 0; r < 4; r++)
+				slope += (double)w[r] * (double)f[r * d + c];
+			sum += slope * ((double)ga[c] * (double)xb[c] + (double)gb[c] * (double)xa[c]);
+		}
+		j->out[e] += (real)sum;
+	}
+}
+
+static void table_slope(const struct kernels *k, const struct k_table *t, const real *x, const real *table,
+			const real *g_y, real *g_dist, int64_t d)
+{
+	struct table_job j = {
+	    .t = t, .x = x, .table = table, .g_y = g_y, .out = g_dist, .d = d, .rows = cpu_rows_of(4 * d)};
+	cpu_run(k, cpu_n_chunk(t->n_pair, j.rows), slope_chunk, &j);
+}
+
+/* ---- filters from features ------------------------------------------------------- */
+
+enum { MAX_FEATURE = 16, FEATURE_ROWS = 64 }; /* rows of a chunk */
+
+struct feature_job {
+	const struct k_csr *c;
+	const int64_t *other;
+	const real *f, *w, *x, *g_y;
+	real *y, *g_x, *part;
+	int64_t d;
+	int n_feature;
+	bool add;
+};
+
+/*
+ * A filter is linear in its features, so it can wait outside of the sum: z[q] = sum over the items e of row v of
+ * f[e, q] x[other[e]], for a strip of columns, and only then the weights. q < n, a constant where this is used.
+ */
+static inline __attribute__((always_inline)) void gather_strip(const struct feature_job *j, const real *x, int64_t v,
+							       int64_t c, const int n, wide *z)
+{
+	const int64_t from = j->c->start[v], to = j->c->start[v + 1];
+	for (int q = 0; q < n; q++)
+		z[q] = (wide){0};
+	for (int64_t i = from; i < to; i++) {
+		const int64_t e = j->c->item[i];
+		const real *f = j->f + e * n;
+		const wide row = STRIP(x + j->other[e] * j->d + c);
+#pragma GCC unroll 16
+		for (int q = 0; q < n; q++)
+			z[q] += row * f[q];
+	}
+}
+
+/* The same for the columns that fill no strip, one by one. */
+static inline void gather_column(const struct feature_job *j, const real *x, int64_t v, int64_t c, int n, real *z)
+{
+	memset(z, 0, (size_t)n * sizeof *z);
+	for (int64_t i = j->c->start[v]; i < j->c->start[v + 1]; i++) {
+		const int64_t e = j->c->item[i];
+		const real row = x[j->other[e] * j->d + c];
+		for (int q = 0; q < n; q++)
+			z[q] += row * j->f[e * n + q];
+	}
+}
+
+static inline __attribute__((always_inline)) void feature_sum_row(const struct feature_job *j, int64_t v, const int n)
+{
+	real *y = j->y + v * j->d;
+	int64_t c = 0;
+	for (; c + WIDE <= j->d; c += WIDE) {
+		wide z[MAX_FEATURE], sum = {0};
+		gather_strip(j, j->x, v, c, n, z);
+#pragma GCC unroll 16
+		for (int q = 0; q < n; q++)
+			sum += z[q] * STRIP(j->w + q * j->d + c);
+		if (j->add)
+			sum += STRIP(y + c);
+		STRIP(y + c) = sum;
+	}
+	for (; c < j->d; c++) {
+		real z[MAX_FEATURE], sum = 0;
+		gather_column(j, j->x, v, c, n, z);
+		for (int q = 0; q < n; q++)
+			sum += z[q] * j->w[q * j->d + c];
+		y[c] = j->add ? y[c] + sum : sum;
+	}
+}
+
+K_SIMD static void feature_sum_rows(const struct feature_job *j, int64_t from, int64_t to)
+{
+	for (int64_t v = from; v < to; v++)
+		if (j->n_feature == 12)
+			feature_sum_row(j, v, 12);
+		else if (j->n_feature == 6)
+			feature_sum_row(j, v, 6);
+		else
+			feature_sum_row(j, v, j->n_feature);
+}
+
+static void feature_sum_chunk(void *ctx, int64_t chunk, int thread)
+{
+	(void)thread;
+	const struct feature_job *j = ctx;
+	feature_sum_rows(j, chunk * FEATURE_ROWS, cpu_min(j->c->n, (chunk + 1) * FEATURE_ROWS));
+}
+
+static void feature_sum(const struct kernels *k, const struct k_csr *c, const int64_t *other, const real *f,
+			const real *w, int n_feature, const real *x, real *y, int64_t d, bool add)
+{
+	struct feature_job j = {
+	    .c = c, .other = other, .f = f, .w = w, .x = x, .y = y, .d = d, .n_feature = n_feature, .add = add};
+	cpu_run(k, cpu_n_chunk(c->n, FEATURE_ROWS), feature_sum_chunk, &j);
+}
+
+/* Of source v: z from the gradients of its targets gives both its own gradient and its share of the weights'. */
+static inline __attribute__((always_inline)) void feature_back_row(const struct feature_job *j, int64_t v, real *part,
+								   const int n)
+{
+	const real *x = j->x + v * j->d;
+	int64_t c = 0;
+	for (; c + WIDE <= j->d; c += WIDE) {
+		wide z[MAX_FEATURE], sum = {0};
+		const wide row = STRIP(x + c);
+		gather_strip(j, j->g_y, v, c, n, z);
+#pragma GCC unroll 16
+		for (int q = 0; q < n; q++) {
+			sum += z[q] * STRIP(j->w + q * j->d + c);
+			STRIP(part + q * j->d + c) += z[q] * row;
+		}
+		if (j->g_x)
+			STRIP(j->g_x + v * j->d + c) += sum;
+	}
+	for (; c < j->d; c++) {
+		real z[MAX_FEATURE], sum = 0;
+		gather_column(j, j->g_y, v, c, n, z);
+		for (int q = 0; q < n; q++) {
+			sum += z[q] * j->w[q * j->d + c];
+			part[q * j->d + c] += z[q] * x[c];
+		}
+		if (j->g_x)
+			j->g_x[v * j->d + c] += sum;
+	}
+}
+
+K_SIMD static void feature_back_rows(const struct feature_job *j, int64_t from, int64_t to, real *part)
+{
+	for (int64_t v = from; v < to; v++)
+		if (j->n_feature == 12)
+			feature_back_row(j, v, part, 12);
+		else if (j->n_feature == 6)
+			feature_back_row(j, v, part, 6);
+		else
+			feature_back_row(j, v, part, j->n_feature);
+}
+
+static void feature_back_chunk(void *ctx, int64_t chunk, int thread)
+{
+	(void)thread;
+	const struct feature_job *j = ctx;
+	real *part = j->part + chunk * j->n_feature * j->d;
+	zero(part, j->n_feature * j->d);
+	feature_back_rows(j, chunk * FEATURE_ROWS, cpu_min(j->c->n, (chunk + 1) * FEATURE_ROWS), part);
+}
+
+static void feature_back(const struct kernels *k, const struct k_csr *c, const int64_t *other, const real *f,
+			 const real *w, int n_feature, const real *x, const real *g_y, real *g_x, real *g_w, int64_t d)
+{
+	int64_t n_chunk = cpu_n_chunk(c->n, FEATURE_ROWS), n = n_feature * d;
+	struct feature_job j = {.c = c,
+				.other = other,
+				.f = f,
+				.w = w,
+				.x = x,
+				.g_y = g_y,
+				.g_x = g_x,
+				.part = cpu_scratch(k, 0, (size_t)(n_chunk * n + 1) * sizeof(real)),
+				.d = d,
+				.n_feature = n_feature};
+	cpu_run(k, n_chunk, feature_back_chunk, &j);
+	for (int64_t i = 0; i < n && g_w; i++) {
+		double sum = 0;
+		for (int64_t h = 0; h < n_chunk; h++)
+			sum += (double)j.part[h * n + i];
+		g_w[i] += (real)sum;
+	}
+}
+
+void kernels_cpu_pairs(struct kernels *k)
+{
+	k->table_sum = table_sum;
+	k->table_back = table_back;
+	k->table_slope = table_slope;
+	k->feature_sum = feature_sum;
+	k->feature_back = feature_back;
+}

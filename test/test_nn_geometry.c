@@ -1,0 +1,161 @@
+/* Encoders of conformers: the quick paths against the plain ones, and the same bytes for any number of threads. */
+#include "nn_layer.h"
+
+#include "tap.h"
+
+#include <stdlib.h>
+
+enum { N_MOL = 5, MOST = 21, WIDTH = 64 };
+static const int size[N_MOL] = {9, 1, 21, 2, 14}; /* atoms */
+
+struct mols {
+	int64_t n, z[N_MOL * MOST], mol[N_MOL * MOST];
+	real pos[3 * N_MOL * MOST];
+};
+
+static void draw(struct mols *m)
+{
+	static const int element[] = {6, 6, 6, 7, 8, 16, 120};
+	struct rng r;
+	rng_init(&r, 5, 0);
+	m->n = 0;
+	for (int i = 0; i < N_MOL; i++)
+		for (int a = 0; a < size[i]; a++, m->n++) {
+			m->z[m->n] = element[rng_below(&r, 7)];
+			m->mol[m->n] = i;
+			for (int c = 0; c < 3; c++)
+				m->pos[3 * m->n + c] = (real)(7 * rng_uniform(&r));
+		}
+}
+
+struct result {
+	real y[N_MOL * WIDTH];
+	struct nn_params *ps; /* their gradients */
+};
+
+/* One step, forward and backward. */
+static void step(const struct kernels *k, const struct nn_geom_config *c, const struct mols *m, struct result *out)
+{
+	struct nn_params *ps = out->ps = nn_params_new(k);
+	struct nn_tape *t = nn_tape_new(k);
+	struct nn_points p = {.n_mol = N_MOL, .n_atom = m->n, .z = m->z, .pos = m->pos, .mol = m->mol};
+	real g[N_MOL * WIDTH];
+	struct rng r;
+	rng_init(&r, 6, 0);
+	for (int i = 0; i < N_MOL * WIDTH; i++)
+		g[i] = (real)rng_normal(&r);
+	nn_geom_build(ps, "", c, 3);
+	nn_params_zero_grad(ps);
+	nn_tape_begin(t, true, 1, 1);
+	struct nn_var *y = nn_geom(t, ps, "", c, &p);
+	nn_download(t, y, out->y);
+	nn_seed_grad(t, y, g);
+	nn_backward_run(t);
+	nn_tape_free(t);
+}
+
+/* Largest difference over the largest entry. */
+static double error(const real *a, const real *b, int64_t n)
+{
+	double top = 0, diff = 0;
+	for (int64_t i = 0; i < n; i++) {
+		double d = fabs((double)a[i] - (double)b[i]);
+		top = fmax(top, fabs((double)b[i]));
+		diff = d > diff || isnan(d) ? d : diff;
+	}
+	return top > 0 ? diff / top : diff;
+}
+
+/* The worst over the parameters. */
+static double error_grad(const struct result *a, const struct result *b)
+{
+	double worst = 0;
+	for (int i = 0; i < nn_params_count(a->ps); i++) {
+		const struct nn_param *p = nn_params_at(a->ps, i);
+		double err = error(p->grad, nn_params_at(b->ps, i)->grad, p->n);
+		worst = err > worst || isnan(err) ? err : worst;
+	}
+	return worst;
+}
+
+static void test_encoder(const struct kernels *k, const struct kernels *threads, const char *name,
+			 const struct nn_geom_config *c, double tol_y, double tol_grad)
+{
+	static struct mols m;
+	static struct result plain, quick, more;
+	struct kernels k_plain = *k;
+	k_plain.plain = true;
+	draw(&m);
+	step(&k_plain, c, &m, &plain);
+	step(k, c, &m, &quick);
+	step(threads, c, &m, &more);
+	double y = error(quick.y, plain.y, N_MOL * WIDTH), g = error_grad(&quick, &plain);
+	tap_ok(y <= tol_y, "%s: outputs of the quick path (%.1e)", name, y);
+	tap_ok(g <= tol_grad, "%s: gradients of the quick path (%.1e)", name, g);
+	tap_ok(!memcmp(more.y, quick.y, sizeof quick.y) && error_grad(&more, &quick) == 0,
+	       "%s: the same bytes with three threads", name);
+	nn_params_free(plain.ps);
+	nn_params_free(quick.ps);
+	nn_params_free(more.ps);
+}
+
+/* ---- a wrong variant that the bounds must reject ---------------------------------------- */
+
+static const struct kernels *right;
+
+/* Two nodes in place of four. */
+static void linear_weights(const struct kernels *k, const struct k_table *t, const real *x, const real *table, real *y,
+			   int64_t d, bool add)
+{
+	struct k_table two = *t;
+	real *w = malloc((size_t)(4 * t->n_pair) * sizeof *w);
+	for (int64_t e = 0; e < t->n_pair; e++) {
+		real both = t->w[4 * e + 1] + t->w[4 * e + 2];
+		w[4 * e] = w[4 * e + 3] = 0;
+		w[4 * e + 1] = t->w[4 * e + 1] / both;
+		w[4 * e + 2] = t->w[4 * e + 2] / both;
+	}
+	two.w = w;
+	right->table_sum(right, &two, x, table, y, d, add);
+	free(w);
+}
+
+static void test_mutant(const struct kernels *k, const struct nn_geom_config *c)
+{
+	static struct mols m;
+	static struct result want, got;
+	struct kernels wrong = *k;
+	right = k;
+	wrong.table_sum = linear_weights;
+	draw(&m);
+	step(k, c, &m, &want);
+	step(&wrong, c, &m, &got);
+	tap_ok(!(error(got.y, want.y, N_MOL * WIDTH) <= 1e-6), "mutant: weights of two nodes are caught");
+	nn_params_free(want.ps);
+	nn_params_free(got.ps);
+}
+
+int main(void)
+{
+	struct err e = {0};
+	struct kernels one, three;
+	struct pool *pool = pool_new(3);
+	if (kernels_cpu(&one, NULL, &e) || kernels_cpu(&three, pool, &e)) {
+		printf("Bail out! %s\n", e.msg);
+		return 1;
+	}
+	const struct nn_geom_config comenet = {.n_block = 3, .width = WIDTH, .middle = 16, .cutoff_ang = 8};
+	const struct nn_geom_config schnet = {
+	    .schnet = true, .n_block = 3, .width = WIDTH, .cutoff_ang = 10, .n_gaussian = 50, .n_filter = 32};
+	struct nn_geom_config bare = schnet;
+	bare.bare = true;
+	/* the interpolation's error is about 4e-7 of the largest output and 3e-6 of a filter's gradient */
+	test_encoder(&one, &three, "SchNet", &schnet, 1e-6, 6e-6);
+	test_encoder(&one, &three, "SchNet without readout", &bare, 1e-6, 6e-6);
+	test_encoder(&one, &three, "ComENet", &comenet, 1e-6, 6e-6);
+	test_mutant(&one, &schnet);
+	kernels_cpu_free(&one);
+	kernels_cpu_free(&three);
+	pool_free(pool);
+	return tap_done();
+}
