@@ -50,6 +50,23 @@ void StereoFrom3D(OBMol *mol, bool)
 {
 	mol->SetChiralityPerceived();
 }
+/*
+ * Its search for a table begins in the current folder, which may be anybody's: a superatom.txt there would change what
+ * abbreviations mean. This one looks where the environment variable says, or else at the installation.
+ */
+std::string OpenDatafile(std::ifstream &file, const std::string &name, const std::string &variable)
+{
+	const char *user = getenv(variable.c_str());
+	std::string folder = user && *user ? user : BABEL_DATADIR;
+	for (const std::string &path : {folder + "/" + BABEL_VERSION + "/" + name, folder + "/" + name}) {
+		file.close();
+		file.clear();
+		file.open(path.c_str());
+		if (file)
+			return path;
+	}
+	return "";
+}
 } // namespace OpenBabel
 
 using namespace OpenBabel;

@@ -381,6 +381,25 @@ abbreviated() {
 	[[ "$stderr" == *"three dimensions"* ]]
 }
 
+@test "tables of Open Babel are not taken from the folder that one happens to stand in" {
+	abbreviated 0 > a.sdf
+	molprobe a.sdf > before
+	conf3d --format smi --ff mmff94 -o ff1 a.smi
+	printf 'Ph Ph CCCCCCCCC\n' > superatom.txt
+	printf 'smi = XXX\n' > plugindefines.txt
+	for f in ang bndk bond chg def dfsb oop pbci prop stbn tor vdw; do echo 'no table' > mmff$f.par; done
+	molprobe a.sdf > after
+	conf3d --format smi --ff mmff94 -o ff2 a.smi
+	cmp before after
+	cmp ff1 ff2
+	# such a table does change the molecule where the user names its folder
+	mkdir -p data
+	mv superatom.txt data
+	BABEL_DATADIR=$PWD/data molprobe a.sdf > named
+	run -0 fields named
+	assert_output "0 styled CCCCCCCCCCC 11"
+}
+
 @test "molfiles: no search for symmetry that does not end" {
 	need_shared data/smiles-suites/bad_graphsym-nonconvergent.mol.gz
 	run -0 timeout 20 molprobe --timeout 5 --format sdf -o o "$SHARED/data/smiles-suites/bad_graphsym-nonconvergent.mol.gz"
