@@ -1,8 +1,6 @@
 /* cpu_entry.c - entry-wise work on the CPU. */
 #include "cpu.h"
-
-#include <math.h>
-#include <tgmath.h>
+#include "cpu_math.h"
 
 /* One job for all: the kind of work, its arrays, and where they end. */
 struct job {
@@ -91,44 +89,57 @@ static void mul_add_work(const struct job *j, int64_t o, int64_t n)
 	mul_add_loop(j->y + o, j->a + o, j->b + o, n);
 }
 
-static real sigmoid(real x)
+K_INLINE real swish_slope(real x, real y)
 {
-	return x >= 0 ? 1 / (1 + exp(-x)) : exp(x) / (1 + exp(x));
+	real s = k_sigmoid(x);
+	return s + y * (1 - s);
 }
 
-/* log(1 + e^x) without overflow */
-static real softplus(real x)
-{
-	return (x > 0 ? x : 0) + log1p(exp(-fabs(x)));
-}
+#define ACT_LOOP(name, value)                                                                                          \
+	K_SIMD static void name(real *y, const real *x, int64_t n)                                                     \
+	{                                                                                                              \
+		for (int64_t i = 0; i < n; i++)                                                                        \
+			y[i] = value;                                                                                  \
+	}
+#define ACT_BACK_LOOP(name, slope)                                                                                     \
+	K_SIMD static void name(real *g_x, const real *g_y, const real *x, const real *y, int64_t n)                   \
+	{                                                                                                              \
+		for (int64_t i = 0; i < n; i++)                                                                        \
+			g_x[i] += g_y[i] * (slope);                                                                    \
+	}
+ACT_LOOP(tanh_loop, k_tanh(x[i]))
+ACT_LOOP(swish_loop, x[i] * k_sigmoid(x[i]))
+ACT_LOOP(ssp_loop, k_softplus(x[i]) - (real)0.69314718055994530942)
+ACT_LOOP(softplus_loop, k_softplus(x[i]))
+ACT_LOOP(sigmoid_loop, k_sigmoid(x[i]))
+ACT_BACK_LOOP(tanh_back_loop, 1 - y[i] * y[i])
+ACT_BACK_LOOP(swish_back_loop, swish_slope(x[i], y[i]))
+ACT_BACK_LOOP(softplus_back_loop, k_sigmoid(x[i]))
+ACT_BACK_LOOP(sigmoid_back_loop, y[i] * (1 - y[i]))
+ACT_BACK_LOOP(square_back_loop, 2 * x[i])
 
 static void act_work(const struct job *j, int64_t o, int64_t n)
 {
-	const real *x = j->a + o, log2 = (real)0.69314718055994530942;
+	const real *x = j->a + o;
 	real *y = j->y + o;
 	switch (j->f) {
 	case K_RELU:
 		relu_loop(y, x, n);
 		break;
 	case K_TANH:
-		for (int64_t i = 0; i < n; i++)
-			y[i] = tanh(x[i]);
+		tanh_loop(y, x, n);
 		break;
 	case K_SWISH:
-		for (int64_t i = 0; i < n; i++)
-			y[i] = x[i] * sigmoid(x[i]);
+		swish_loop(y, x, n);
 		break;
 	case K_SSP:
-		for (int64_t i = 0; i < n; i++)
-			y[i] = softplus(x[i]) - log2;
+		ssp_loop(y, x, n);
 		break;
 	case K_SOFTPLUS:
-		for (int64_t i = 0; i < n; i++)
-			y[i] = softplus(x[i]);
+		softplus_loop(y, x, n);
 		break;
 	case K_SIGMOID:
-		for (int64_t i = 0; i < n; i++)
-			y[i] = sigmoid(x[i]);
+		sigmoid_loop(y, x, n);
 		break;
 	case K_SQUARE:
 		mul_loop(y, x, x, n);
@@ -145,27 +156,20 @@ static void act_back_work(const struct job *j, int64_t o, int64_t n)
 		relu_back_loop(g_x, g_y, y, n);
 		break;
 	case K_TANH:
-		for (int64_t i = 0; i < n; i++)
-			g_x[i] += g_y[i] * (1 - y[i] * y[i]);
+		tanh_back_loop(g_x, g_y, x, y, n);
 		break;
 	case K_SWISH:
-		for (int64_t i = 0; i < n; i++) {
-			real s = sigmoid(x[i]);
-			g_x[i] += g_y[i] * (s + y[i] * (1 - s));
-		}
+		swish_back_loop(g_x, g_y, x, y, n);
 		break;
 	case K_SSP:
 	case K_SOFTPLUS:
-		for (int64_t i = 0; i < n; i++)
-			g_x[i] += g_y[i] * sigmoid(x[i]);
+		softplus_back_loop(g_x, g_y, x, y, n);
 		break;
 	case K_SIGMOID:
-		for (int64_t i = 0; i < n; i++)
-			g_x[i] += g_y[i] * (y[i] * (1 - y[i]));
+		sigmoid_back_loop(g_x, g_y, x, y, n);
 		break;
 	case K_SQUARE:
-		for (int64_t i = 0; i < n; i++)
-			g_x[i] += g_y[i] * (2 * x[i]);
+		square_back_loop(g_x, g_y, x, y, n);
 		break;
 	}
 }

@@ -1,5 +1,6 @@
 /* cpu_rows.c - work by rows and columns of matrices on the CPU. */
 #include "cpu.h"
+#include "cpu_math.h"
 
 #include <math.h>
 #include <string.h>
@@ -150,18 +151,20 @@ static void column_sum(const struct kernels *k, const real *x, real *out, int64_
 	}
 }
 
+K_SIMD static real unit_row(const real *x, real *y, int64_t d)
+{
+	double norm = sqrt(k_dot(x, x, d));
+	norm = norm > 1e-12 ? norm : 1e-12;
+	const real scale = (real)(1 / norm);
+	for (int64_t c = 0; c < d; c++)
+		y[c] = x[c] * scale;
+	return (real)norm;
+}
+
 static void unit_work(const struct job *j, int64_t from, int64_t to)
 {
-	for (int64_t i = from; i < to; i++) {
-		const real *x = j->x + i * j->d;
-		double sum = 0;
-		for (int64_t c = 0; c < j->d; c++)
-			sum += (double)x[c] * (double)x[c];
-		double norm = sqrt(sum) > 1e-12 ? sqrt(sum) : 1e-12;
-		j->out2[i] = (real)norm;
-		for (int64_t c = 0; c < j->d; c++)
-			j->out[i * j->d + c] = (real)((double)x[c] / norm);
-	}
+	for (int64_t i = from; i < to; i++)
+		j->out2[i] = unit_row(j->x + i * j->d, j->out + i * j->d, j->d);
 }
 
 static void unit(const struct kernels *k, const real *x, real *y, real *norm, int64_t n, int64_t d)
@@ -169,18 +172,18 @@ static void unit(const struct kernels *k, const real *x, real *y, real *norm, in
 	run(k, (struct job){.work = unit_work, .x = x, .out = y, .out2 = norm, .n = n, .d = d});
 }
 
+K_SIMD static void unit_back_row(const real *y, const real *g, real norm, real *out, int64_t d)
+{
+	const real along = norm <= (real)1e-12 ? 0 : (real)k_dot(y, g, d); /* there the divisor is a constant */
+	const real scale = (real)(1 / (double)norm);
+	for (int64_t c = 0; c < d; c++)
+		out[c] += (g[c] - along * y[c]) * scale;
+}
+
 static void unit_back_work(const struct job *j, int64_t from, int64_t to)
 {
-	for (int64_t i = from; i < to; i++) {
-		const real *y = j->y + i * j->d, *g = j->g + i * j->d;
-		double dot = 0, norm = (double)j->w[i];
-		for (int64_t c = 0; c < j->d; c++)
-			dot += (double)y[c] * (double)g[c];
-		if (norm <= 1e-12) /* there the divisor is a constant */
-			dot = 0;
-		for (int64_t c = 0; c < j->d; c++)
-			j->out[i * j->d + c] += (real)(((double)g[c] - dot * (double)y[c]) / norm);
-	}
+	for (int64_t i = from; i < to; i++)
+		unit_back_row(j->y + i * j->d, j->g + i * j->d, j->w[i], j->out + i * j->d, j->d);
 }
 
 static void unit_back(const struct kernels *k, const real *y, const real *norm, const real *g_y, real *g_x, int64_t n,
@@ -189,20 +192,53 @@ static void unit_back(const struct kernels *k, const real *y, const real *norm, 
 	run(k, (struct job){.work = unit_back_work, .y = y, .w = norm, .g = g_y, .out = g_x, .n = n, .d = d});
 }
 
+K_SIMD static real row_top(const real *x, int64_t d)
+{
+	real top[K_LANES], most = x[0];
+	int64_t c = 0;
+	for (int l = 0; l < K_LANES; l++)
+		top[l] = x[0];
+	for (; c + K_LANES <= d; c += K_LANES)
+		for (int l = 0; l < K_LANES; l++)
+			top[l] = x[c + l] > top[l] ? x[c + l] : top[l];
+	for (int l = 0; l < K_LANES; l++)
+		most = top[l] > most ? top[l] : most;
+	for (; c < d; c++)
+		most = x[c] > most ? x[c] : most;
+	return most;
+}
+
+/* y = exp(x - top); their sum */
+K_SIMD static double row_exp(const real *x, real *y, real top, int64_t d)
+{
+	double s[K_LANES] = {0};
+	int64_t c = 0;
+	for (; c < d; c++)
+		y[c] = k_exp(x[c] - top);
+	for (c = 0; c + K_LANES <= d; c += K_LANES)
+		for (int l = 0; l < K_LANES; l++)
+			s[l] += (double)y[c + l];
+	for (; c < d; c++)
+		s[c % K_LANES] += (double)y[c];
+	return k_lanes_sum(s);
+}
+
+K_SIMD static void row_shift(const real *x, real *y, double by, int64_t d)
+{
+	for (int64_t c = 0; c < d; c++)
+		y[c] = (real)((double)x[c] - by);
+}
+
 static void softmax_work(const struct job *j, int64_t from, int64_t to)
 {
 	for (int64_t i = from; i < to; i++) {
 		const real *x = j->x + i * j->d;
-		real *y = j->out + i * j->d, top = x[0];
-		double sum = 0;
-		for (int64_t c = 1; c < j->d; c++)
-			top = x[c] > top ? x[c] : top;
-		for (int64_t c = 0; c < j->d; c++)
-			sum += exp((double)x[c] - (double)top);
-		for (int64_t c = 0; c < j->d; c++) {
-			double z = (double)x[c] - (double)top;
-			y[c] = (real)(j->log ? z - log(sum) : exp(z) / sum);
-		}
+		real *y = j->out + i * j->d, top = row_top(x, j->d);
+		double sum = row_exp(x, y, top, j->d);
+		if (j->log)
+			row_shift(x, y, (double)top + log(sum), j->d);
+		else
+			row_scale(y, y, (real)(1 / sum), j->d, false);
 	}
 }
 
@@ -211,18 +247,28 @@ static void softmax(const struct kernels *k, const real *x, real *y, int64_t n, 
 	run(k, (struct job){.work = softmax_work, .x = x, .out = y, .n = n, .d = d, .log = log_too});
 }
 
+K_SIMD static void softmax_back_row(const real *y, const real *g, real *out, int64_t d)
+{
+	const real sum = (real)k_dot(y, g, d);
+	for (int64_t c = 0; c < d; c++)
+		out[c] += y[c] * (g[c] - sum);
+}
+
+K_SIMD static void log_softmax_back_row(const real *y, const real *g, real *out, int64_t d)
+{
+	double s[K_LANES] = {0};
+	for (int64_t c = 0; c < d; c++)
+		s[c % K_LANES] += (double)g[c];
+	const real sum = (real)k_lanes_sum(s);
+	for (int64_t c = 0; c < d; c++)
+		out[c] += g[c] - k_exp(y[c]) * sum;
+}
+
 static void softmax_back_work(const struct job *j, int64_t from, int64_t to)
 {
-	for (int64_t i = from; i < to; i++) {
-		const real *y = j->y + i * j->d, *g = j->g + i * j->d;
-		real *out = j->out + i * j->d;
-		double sum = 0;
-		for (int64_t c = 0; c < j->d; c++)
-			sum += (double)g[c] * (j->log ? 1 : (double)y[c]);
-		for (int64_t c = 0; c < j->d; c++)
-			out[c] += (real)(j->log ? (double)g[c] - exp((double)y[c]) * sum
-						: (double)y[c] * ((double)g[c] - sum));
-	}
+	for (int64_t i = from; i < to; i++)
+		(j->log ? log_softmax_back_row : softmax_back_row)(j->y + i * j->d, j->g + i * j->d, j->out + i * j->d,
+								   j->d);
 }
 
 static void softmax_back(const struct kernels *k, const real *y, const real *g_y, real *g_x, int64_t n, int64_t d,
