@@ -118,11 +118,17 @@ static const char *explain(const char *code)
 	return "no attempt meets the distance bounds";
 }
 
-static int refuse(struct mol_reject *why, const char *code, const char *text, struct err *e)
+static bool set_reject(struct mol_reject *why, const char *code, const char *text)
 {
 	memset(why, 0, sizeof *why);
 	why->code = code;
 	snprintf(why->msg, sizeof why->msg, "%s", text);
+	return false;
+}
+
+static int refuse(struct mol_reject *why, const char *code, const char *text, struct err *e)
+{
+	set_reject(why, code, text);
 	return err_set(e, ERR_CHEM, "%s", text);
 }
 
@@ -158,26 +164,42 @@ struct maker {
 	struct part *part;
 	struct mol_ff *ff; /* NULL: none */
 	struct mol_lbfgs *lbfgs;
+	struct mol_reject why; /* the last failure */
+	bool spoilt;           /* it was the force field's, not the embedding's */
 };
 
-/* Conformer number c into pos: NULL, or why not. */
-static const char *make_one(struct maker *k, int c, double *pos)
+/* Conformer number c into pos; false: k->why says why not. */
+static bool make_one(struct maker *k, int c, double *pos)
 {
 	double edge = 0;
+	k->spoilt = false;
 	for (int f = 0; f < k->m->n_fragment; f++) {
 		const char *bad =
 		    mol_embedder_run(k->part[f].embedder, k->o->seed, k->key + (uint64_t)f, c, k->part[f].pos);
 		if (bad)
-			return bad;
+			return set_reject(&k->why, bad, explain(bad));
 		lay_part(&k->part[f], pos, &edge);
 	}
 	if (!k->ff)
-		return NULL;
+		return true;
 	static const struct mol_lbfgs_opts DESCENT = {.max_iter = 1000, .g_tol = 0.02, .f_tol = 1e-6, .max_step = 0.3};
 	struct mol_lbfgs_result r;
-	struct mol_reject why;
 	mol_ff_minimise(k->ff, pos, k->lbfgs, &DESCENT, &r);
-	return mol_gate_check(k->m, pos, MOL_GATE_ALL, &why) ? NULL : why.code;
+	k->spoilt = !mol_gate_check(k->m, pos, MOL_GATE_ALL, &k->why);
+	return !k->spoilt;
+}
+
+/* Conformers into s until there are enough, or it is clear that there will be none. */
+static void make_all(struct maker *k, struct mol_conf_set *s)
+{
+	int want = k->o->n_conf;
+	/* a shape that the force field spoils gets another chance; what never worked will not work next time */
+	for (int c = 0; c < want + N_SPARE && s->n < want && (s->n || c < N_SPARE); c++) {
+		bool good = make_one(k, c, s->pos + 3 * (size_t)s->n_atom * (size_t)s->n);
+		s->n += good;
+		if (!good && !k->ff && !s->n)
+			break;
+	}
 }
 
 int mol_conf_generate(const struct mol *m, const struct mol_conf_opts *o, struct arena *a, struct mol_conf_set **out,
@@ -204,20 +226,16 @@ int mol_conf_generate(const struct mol *m, const struct mol_conf_opts *o, struct
 		k.part[f].pos = arena_alloc(a, 3 * (size_t)k.part[f].m->n_atom * sizeof(double));
 	}
 	struct mol_conf_set *set = arena_calloc(a, 1, sizeof *set);
-	size_t one = 3 * (size_t)m->n_atom;
 	set->n_atom = m->n_atom;
-	set->pos = arena_alloc(a, (size_t)o->n_conf * one * sizeof(double));
-	const char *reason = NULL;
-	/* a shape that the force field spoils gets another chance; what never worked will not work next time */
-	for (int c = 0; c < o->n_conf + N_SPARE && set->n < o->n_conf && (set->n || c < N_SPARE); c++) {
-		const char *bad = make_one(&k, c, set->pos + one * (size_t)set->n);
-		reason = bad ? bad : reason;
-		set->n += !bad;
-		if (bad && !k.ff && !set->n)
-			break;
-	}
+	set->pos = arena_alloc(a, 3 * (size_t)m->n_atom * (size_t)o->n_conf * sizeof(double));
+	make_all(&k, set);
+	/* MMFF94 has rules for bonds that its tables lack; they know no order, and CO2 ends up 1.4 angstrom long */
+	struct mol_reject first = k.why;
+	if (!set->n && k.spoilt && o->ff == MOL_CONF_FF_AUTO && mol_ff_kind_of(k.ff) != MOL_FF_UFF &&
+	    mol_conf_ff_new(m, MOL_FF_UFF, a, &k.ff, why, e) >= 0)
+		make_all(&k, set);
 	if (!set->n)
-		return refuse(why, reason, explain(reason), e);
+		return refuse(why, first.code, first.msg, e);
 	if (k.ff)
 		mol_conf_set_energies(set, k.ff, o->terms, a);
 	mol_conf_keep_best(m, set, o->rmsd_ang, o->window_kcal, a);

@@ -27,7 +27,7 @@ bool mol_gate_check(const struct mol *m, const double *pos, unsigned flags, stru
 
 /* ---- conformers (mol_conf.c) -------------------------------------------- */
 
-/* A force field by name, none, or MMFF94 with UFF for the molecules that it cannot type. */
+/* A force field by name, none, or MMFF94 with UFF for the molecules that it cannot type or whose shape it spoils. */
 enum mol_conf_ff { MOL_CONF_FF_AUTO = -2, MOL_CONF_FF_NONE = -1, MOL_CONF_FF_FIRST = MOL_FF_MMFF94 };
 struct mol_conf_opts {
 	int n_conf;         /* conformers wanted */

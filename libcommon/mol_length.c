@@ -3,7 +3,9 @@
  *
  * Means of crystal structures: Allen, Kennard, Watson, Brammer, Orpen and
  * Taylor, J. Chem. Soc. Perkin Trans. 2 1987, S1; lengths to hydrogen from
- * microwave data, CRC Handbook of Chemistry and Physics. Any other bond: the
+ * microwave data, CRC Handbook of Chemistry and Physics, as are those of
+ * cumulated double bonds (CO2, ketene, OCS, CS2, allene, HNCO) and between
+ * oxygen, nitrogen and fluorine (F2, OF2, NF3). Any other bond: the
  * sum of Cordero's covalent radii, shortened for higher orders as RDKit and
  * Open Babel do.
  */
@@ -28,11 +30,11 @@ static const struct typical TYPICAL[] = {
     {6, 34, 4, 1.87F},  {6, 35, 1, 1.93F},  {6, 53, 1, 2.12F},  {7, 7, 1, 1.41F},   {7, 7, 2, 1.24F},
     {7, 7, 3, 1.12F},   {7, 7, 4, 1.345F},  {7, 8, 1, 1.41F},   {7, 8, 2, 1.22F},   {7, 8, 4, 1.40F},
     {7, 15, 1, 1.66F},  {7, 15, 2, 1.60F},  {7, 16, 1, 1.66F},  {7, 16, 2, 1.54F},  {7, 16, 4, 1.64F},
-    {7, 14, 1, 1.74F},  {7, 17, 1, 1.74F},  {8, 8, 1, 1.47F},   {8, 14, 1, 1.64F},  {8, 15, 1, 1.60F},
-    {8, 15, 2, 1.48F},  {8, 16, 1, 1.58F},  {8, 16, 2, 1.45F},  {8, 17, 1, 1.60F},  {8, 17, 2, 1.44F},
-    {9, 14, 1, 1.60F},  {9, 15, 1, 1.58F},  {9, 16, 1, 1.56F},  {14, 14, 1, 2.34F}, {14, 17, 1, 2.06F},
-    {15, 16, 1, 2.09F}, {15, 16, 2, 1.93F}, {15, 17, 1, 2.02F}, {16, 16, 1, 2.05F}, {16, 16, 2, 1.90F},
-    {34, 34, 1, 2.34F},
+    {7, 9, 1, 1.38F},   {7, 14, 1, 1.74F},  {7, 17, 1, 1.74F},  {8, 9, 1, 1.41F},   {9, 9, 1, 1.42F},
+    {8, 8, 1, 1.47F},   {8, 14, 1, 1.64F},  {8, 15, 1, 1.60F},  {8, 15, 2, 1.48F},  {8, 16, 1, 1.58F},
+    {8, 16, 2, 1.45F},  {8, 17, 1, 1.60F},  {8, 17, 2, 1.44F},  {9, 14, 1, 1.60F},  {9, 15, 1, 1.58F},
+    {9, 16, 1, 1.56F},  {14, 14, 1, 2.34F}, {14, 17, 1, 2.06F}, {15, 16, 1, 2.09F}, {15, 16, 2, 1.93F},
+    {15, 17, 1, 2.02F}, {16, 16, 1, 2.05F}, {16, 16, 2, 1.90F}, {34, 34, 1, 2.34F},
 };
 
 /* Carbon's share: what a bond gains or loses against one between sp3 atoms. */
@@ -74,6 +76,12 @@ static double carbon_shift_ang(const struct mol *m, const struct mol_bond *b)
 	}
 }
 
+/* Double bond of a carbon that has two of them, to an atom of number z; 0: not known. */
+static double cumulated_ang(int z)
+{
+	return z == 6 ? 1.31 : z == 7 ? 1.21 : z == 8 ? 1.165 : z == 16 ? 1.57 : 0;
+}
+
 double mol_length_ideal_ang(const struct mol *m, const struct mol_bond *b)
 {
 	const struct mol_atom *p = &m->atom[b->a], *q = &m->atom[b->b];
@@ -85,6 +93,10 @@ double mol_length_ideal_ang(const struct mol *m, const struct mol_bond *b)
 		if (t->za != p->z || t->zb != q->z || t->order != order)
 			continue;
 		double length = (double)t->length_ang;
+		if (order == 2 && ((p->z == 6 && p->hybrid == MOL_SP) || (q->z == 6 && q->hybrid == MOL_SP))) {
+			double shorter = cumulated_ang(p->z == 6 && p->hybrid == MOL_SP ? q->z : p->z);
+			return shorter > 0 ? shorter : length;
+		}
 		if (order == 1 && (p->z == 6 || q->z == 6))
 			length += carbon_shift_ang(m, b);
 		else if (order == 1 && q->z == 8 && q->charge < 0) /* N-oxides, nitro groups, sulphonates, phosphates */

@@ -86,6 +86,39 @@ setup() {
 	PY
 }
 
+@test "--ff auto: UFF where the shapes of MMFF94 do not pass the gate, and ff says so" {
+	# bonds by MMFF94's rules, which know no order; the last is MMFF94's own
+	printf 'O=C=O\n[N-]=[N+]=O\nO=[N+]=O\nCc1c2ccccc2n[c-](C)[n+]1=O\nCCN=C=S\n' > odd.smi
+	conf3d odd.smi > auto
+	run -0 tscat --tsv ff auto
+	assert_output "ff
+uff
+uff
+uff
+uff
+mmff94"
+	run -0 /usr/bin/python3 - <<- 'PY'
+		from read import *
+		d = [gap(r['pos']) for r in stream('auto')[1]]
+		assert abs(d[0][0, 1] - 1.160) < 0.1 and abs(d[1][0, 1] - 1.128) < 0.15 and abs(d[1][1, 2] - 1.184) < 0.15, d[:2] # the rule: 1.40 and more
+	PY
+	run -3 --separate-stderr conf3d --ff mmff94 --rejects r.tsv -o o odd.smi
+	run -0 cut -f 1,5,6 r.tsv
+	assert_line "0	bond-length	the bond O1-C2 is 1.40 angstrom long, not 1.17"
+	refute_line --regexp '^4'
+}
+
+@test "a hand that no bicycle can have is a reject; its mirror image at one bridgehead is none" {
+	for c in @,@ @,@@ @@,@ @@,@@; do
+		echo "[C@@H]3(c1ccc(Cl)cc1)[C${c%,*}H]2CC[C${c#*,}H](C2)C34CCC(=N4)N5CCOCC5 $c"
+	done > bridge.smi
+	run -3 --separate-stderr conf3d --rejects r.tsv -o o bridge.smi
+	run -0 cut -f 2,5 r.tsv
+	assert_output "id	code
+@,@@	stereo-wrong
+@@,@	stereo-wrong"
+}
+
 @test "--sdf is read again: same coordinates, same energies; a hydrogen upon another (the wrong variant) is refused" {
 	conf3d --ff uff --sdf a.sdf a.smi > a
 	conf3d --method none --ff uff a.sdf > none
