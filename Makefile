@@ -35,6 +35,19 @@ OB_CFLAGS = $(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags openbabel-3
 OB_LIBS = $(shell $(PKG_CONFIG) --libs openbabel-3 2>/dev/null)
 LIBS_BASE := -lzstd -lmsgpackc -lxxhash -lseccomp -lz -lm -lpthread
 LIBS_BLAS := -lopenblas
+# CUDA=1 builds the plug-in of NVIDIA devices, 0 does not, auto does where nvcc is found.
+CUDA ?= 0
+CUDA_HOME ?= /usr/local/cuda
+NVCC ?= $(firstword $(wildcard $(CUDA_HOME)/bin/nvcc) $(shell command -v nvcc 2>/dev/null))
+# PTX for any device from Turing on: the driver compiles it when it is first used.
+CUDA_ARCH ?= -gencode arch=compute_75,code=compute_75
+ifeq ($(CUDA),auto)
+WITH_CUDA := $(if $(NVCC),1)
+else
+WITH_CUDA := $(filter-out 0,$(CUDA))
+endif
+# Programs and plug-ins of one table: a plug-in of another header is refused.
+ABI := $(firstword $(shell cksum < kernels/kernels.h))
 
 # ---- what there is ----
 SRC_util := $(wildcard libcommon/util_*.c)
@@ -49,14 +62,17 @@ PROGRAMS := $(CHEM) $(LEARN)
 UNIT := $(patsubst test/test_%.c,%,$(wildcard test/test_*.c))
 HELPERS := $(patsubst test/%.c,%,$(wildcard test/molprobe.c test/bench_*.c)) $(if $(wildcard test/golden.c),golden golden_double) \
 	$(patsubst test/%.c,%.so,$(wildcard test/fault_*.c))
+# Programs beside a plug-in that emulates the device.
+EMULATED := $(B)/emulated/lib/molrill/cuda.so $(patsubst %,$(B)/emulated/%,$(LEARN:%=bin/%) \
+	test/emulation test/kernels_rows test/kernels_graph test/golden)
 MAN := $(wildcard man/*.[1-8])
 obj = $(patsubst %,$(B)/obj/%.o,$(basename $(1)))
 dbl = $(patsubst %,$(B)/dbl/%.o,$(basename $(1)))
 L := $(B)/lib
 
-all: programs ## build every program into build/bin/
+all: programs $(if $(WITH_CUDA),$(B)/lib/molrill/cuda.so) ## build every program into build/bin/
 programs: $(PROGRAMS:%=$(B)/bin/%)
-tests: programs $(UNIT:%=$(B)/test/%) $(HELPERS:%=$(B)/test/%) ## build the test programs too
+tests: all $(UNIT:%=$(B)/test/%) $(HELPERS:%=$(B)/test/%) $(EMULATED) ## build the test programs too
 .PHONY: all programs tests
 
 help: ## this list
@@ -83,6 +99,7 @@ $(B)/dbl/%.o: %.c $(B)/flags.c
 $(B)/obj/%.o: %.cc $(B)/flags.cxx
 	@mkdir -p $(@D)
 	$(CXX) $(ALL_CXXFLAGS) $(OB_CFLAGS) -MMD -MP -c -o $@ $<
+$(call obj,kernels/device.c) $(call dbl,kernels/device.c): private ALL_CFLAGS += -DKERNELS_ABI='"$(ABI)"'
 $(B)/gen/%.o: $(B)/gen/%.c $(B)/flags.c
 	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 $(call obj,$(SRC_kernels)) $(call dbl,$(SRC_kernels)): $(B)/flags.kernels
@@ -91,6 +108,38 @@ SCHEMAS := $(sort $(wildcard schemas/*.schema))
 $(B)/gen/schema_table.c: $(SCHEMAS) schemas/table.awk
 	@mkdir -p $(@D)
 	awk -f schemas/table.awk $(SCHEMAS) > $@.new && mv $@.new $@
+
+# ---- the table of CUDA devices: a plug-in that programs open when they are told to ----
+SRC_cuda := $(wildcard kernels/*.cu)
+CUDA_HEADERS := $(wildcard kernels/*.cuh) kernels/kernels.h libcommon/util.h
+CUDA_FLAGS := -std=c++17 -O3 -fmad=false -Xcompiler -fPIC,-Wall,-Wextra,-Wno-unused-parameter $(CUDA_ARCH) -Ilibcommon -Ikernels
+$(call stamp,$(B)/flags.cuda,$(NVCC) $(CUDA_FLAGS))
+$(B)/cuda/%.o: kernels/%.cu $(CUDA_HEADERS) $(B)/flags.cuda
+	@mkdir -p $(@D)
+	$(or $(NVCC),$(error no nvcc: CUDA_HOME or NVCC says where it is)) $(CUDA_FLAGS) -DKERNELS_ABI='"$(ABI)"' -c -o $@ $<
+$(B)/lib/molrill/cuda.so: $(patsubst kernels/%.cu,$(B)/cuda/%.o,$(SRC_cuda))
+	@mkdir -p $(@D)
+	$(NVCC) -shared -o $@ $^ -lcublas
+# The same text by the C++ compiler, over an emulated device.
+EMULATION_FLAGS := $(ALL_CXXFLAGS) -fPIC -Itest
+$(B)/emulated/obj/%.o: kernels/%.cu $(CUDA_HEADERS) test/emulation.h $(B)/flags.cxx
+	@mkdir -p $(@D)
+	$(CXX) -x c++ $(EMULATION_FLAGS) -DKERNELS_ABI='"$(ABI)"' -include test/emulation.h -c -o $@ $<
+$(B)/emulated/obj/%.o: test/%.cc test/emulation.h $(B)/flags.cxx
+	@mkdir -p $(@D)
+	$(CXX) $(EMULATION_FLAGS) -c -o $@ $<
+$(B)/emulated/lib/molrill/cuda.so: $(patsubst kernels/%.cu,$(B)/emulated/obj/%.o,$(SRC_cuda)) $(B)/emulated/obj/emulation.o
+	@mkdir -p $(@D)
+	$(CXX) $(LDSAN) $(LDFLAGS) -shared -o $@ $^ $(LIBS_BLAS)
+$(B)/emulated/bin/%: $(B)/bin/%
+	@mkdir -p $(@D)
+	ln -f $< $@
+$(B)/emulated/test/%: $(B)/test/%
+	@mkdir -p $(@D)
+	ln -f $< $@
+$(B)/emulated/test/emulation: $(B)/emulated/obj/test_emulation.o $(B)/emulated/obj/emulation.o
+	@mkdir -p $(@D)
+	$(CXX) $(LDSAN) $(LDFLAGS) -o $@ $^ $(LIBS_BLAS)
 
 # ---- archives, one a layer ----
 # The list of members is a prerequisite too: a source that goes away leaves the archive.
@@ -178,7 +227,7 @@ regold: tests ## write the golden files anew; look at what git diff says
 lint: ## check layers, names, sizes, headers, formatting, scripts, man pages
 	@CC='$(CC)' CXX='$(CXX)' VERSION='$(VERSION)' test/lint
 format: ## lay out all C sources by .clang-format
-	clang-format -i $(wildcard */*.c */*.h */*.cc)
+	clang-format -i $(wildcard */*.c */*.h */*.cc */*.cu */*.cuh)
 .PHONY: deps deps-build check regold lint format
 
 # ---- fuzzers: never a test ----

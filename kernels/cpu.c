@@ -194,6 +194,7 @@ int kernels_cpu(struct kernels *k, struct pool *pool, struct err *e)
 		return err_set(e, ERR_NUMERIC, "%s multiplies matrices wrongly on this machine: set OPENBLAS_CORETYPE",
 			       k->build);
 	}
+	k->close = kernels_cpu_free;
 	k->alloc = host_alloc;
 	k->release = free;
 	k->upload = host_copy;

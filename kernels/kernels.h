@@ -105,6 +105,9 @@ struct kernels {
 	struct pool *pool;
 
 	void *self; /* the back end's own */
+	void (*close)(struct kernels *k);
+	/* What went wrong on the device (results are worthless then), or NULL; NULL itself: nothing can. */
+	const char *(*fault)(const struct kernels *k);
 	/* Products row by row of op(a) = a in blocks of one size, short ones filled up: the bytes of a row do not
 	 * depend on how many others there are. For inference; training has no use for it. */
 	bool fixed_rows;
@@ -308,6 +311,27 @@ void kernels_cpu_hyper(struct kernels *k);
  * when this OpenBLAS kernel computes nonsense on this machine. */
 int kernels_cpu(struct kernels *k, struct pool *pool, struct err *e);
 void kernels_cpu_free(struct kernels *k); /* takes NULL; the pool stays the caller's */
+
+/* ---- which back end (device.c) ------------------------------------------- */
+
+enum kernels_device { KERNELS_CPU, KERNELS_CUDA, KERNELS_AUTO };
+extern const char *const kernels_device_names[]; /* "cpu", "cuda", "auto", NULL */
+/*
+ * The table of a device. Members of operations that a back end does not offer are NULL: code that has a plain path asks
+ * first, and nn_model_new refuses a model that cannot do without. CUDA is a plug-in, lib/molrill/cuda.so beside the
+ * folder of the program that runs, opened here alone. ERR_IO: no plug-in, one of another build, no device.
+ * KERNELS_AUTO: CUDA where that opens, else the CPU.
+ */
+int kernels_open(struct kernels *k, enum kernels_device device, struct pool *pool, struct err *e);
+void kernels_close(struct kernels *k); /* takes a table of zeros */
+/* ERR_IO with the device's fault, if there is one. What was computed since the last call has to be thrown away then. */
+int kernels_check(const struct kernels *k, struct err *e);
+/* What a plug-in exports under the name kernels_plugin. */
+struct kernels_plugin {
+	const char *abi; /* KERNELS_ABI as it was compiled: that of another build is refused */
+	int (*open)(struct kernels *k, char *why, size_t n_why); /* 0 or an err_code, with the reason */
+};
+
 /* The reference (ref.c): the same table by plain loops with sums in double, never optimised; what tests compare with.
  */
 void kernels_ref(struct kernels *k);

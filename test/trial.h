@@ -11,7 +11,11 @@
 #include "kernels.h"
 #include "tap.h"
 
+#include <dlfcn.h>
+#include <setjmp.h>
 #include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 enum { GUARD = 16, MAX_OUT = 8, MAX_HELD = 128 };
 static const real guard_value = (real)12345.5;
@@ -143,6 +147,7 @@ __attribute__((unused)) static struct k_csr csr(struct trial *t, int64_t n_targe
 			      .item = index_below(t, n_item, n_row)};
 }
 
+enum { N_SMALL = 4 }; /* small sizes, which come first */
 typedef void op(const struct kernels *k, struct trial *t, struct size s);
 struct named {
 	const char *name;
@@ -203,19 +208,41 @@ __attribute__((unused)) static bool trial_same(const struct trial *a, const stru
 	return true;
 }
 
-__attribute__((unused)) static double worst_error(op *run, const struct kernels *k, const struct kernels *ref,
-						  const struct kernels *pools, bool *same)
+struct tables {
+	struct kernels tested, ref, pools[2]; /* pools: the CPU's with two threads and with three */
+	struct pool *pool[2];
+	bool on_cpu;
+	/* Of an emulated device: order of its threads; its barriers, any of which can be left out. */
+	void (*set_order)(int);
+	int (*n_site)(void);
+	const char *(*site_name)(int);
+	void (*skip)(int);
+};
+
+/* Another way to cut the same work: more threads, or the device's threads in another order. */
+static void trial_variant(struct trial *t, const struct tables *all, op *run, const struct kernels *k, int v,
+			  struct size s)
+{
+	if (all->set_order)
+		all->set_order(v + 1);
+	trial_run(t, run, all->on_cpu ? &all->pools[v] : k, s);
+	if (all->set_order)
+		all->set_order(0);
+}
+
+/* Of the first n_size sizes. same: whether all variants gave the same bytes; NULL: they are not run. */
+static double worst_error_of(size_t n_size, const struct tables *all, op *run, const struct kernels *k, bool *same)
 {
 	double worst = 0;
-	for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-		struct trial want, got, threaded;
-		trial_run(&want, run, ref, sizes[i]);
+	for (size_t i = 0; i < n_size; i++) {
+		struct trial want, got, other;
+		trial_run(&want, run, &all->ref, sizes[i]);
 		trial_run(&got, run, k, sizes[i]);
 		worst = worse(worst, trial_error(&got, &want));
-		for (int p = 0; p < 2 && pools; p++) {
-			trial_run(&threaded, run, &pools[p], sizes[i]);
-			*same &= trial_same(&got, &threaded);
-			trial_free(&threaded);
+		for (int v = 0; v < 2 && same; v++) {
+			trial_variant(&other, all, run, k, v, sizes[i]);
+			*same &= trial_same(&got, &other);
+			trial_free(&other);
 		}
 		trial_free(&want);
 		trial_free(&got);
@@ -223,40 +250,128 @@ __attribute__((unused)) static double worst_error(op *run, const struct kernels 
 	return worst;
 }
 
-struct tables {
-	struct kernels cpu, ref, pools[2];
-	struct pool *pool[2];
-};
+__attribute__((unused)) static double worst_error(const struct tables *all, op *run, const struct kernels *k,
+						  bool *same)
+{
+	return worst_error_of(sizeof sizes / sizeof *sizes, all, run, k, same);
+}
 
-__attribute__((unused)) static bool tables_open(struct tables *t)
+/* ---- operations that a device does not offer ---------------------------------------------- */
+
+static jmp_buf no_operation;
+
+__attribute__((noreturn)) static void missing(void)
+{
+	longjmp(no_operation, 1);
+}
+
+/* Members of the table that are NULL jump back to where an operation was tried. */
+static void trap_missing(struct kernels *k)
+{
+	void (*trap)(void) = missing;
+	for (size_t at = offsetof(struct kernels, affine); at < sizeof *k; at += sizeof trap) {
+		void *member = (char *)k + at, *held;
+		memcpy(&held, member, sizeof held);
+		if (!held)
+			memcpy(member, &trap, sizeof trap);
+	}
+}
+
+/* ---- which table is tested -------------------------------------------------------------------- */
+
+static void find_symbol(void *plugin, const char *name, void *function)
+{
+	void *f = plugin ? dlsym(plugin, name) : NULL;
+	memcpy(function, &f, sizeof f);
+}
+
+/* PROGRAM [DEVICE]: the CPU's table, or a device's. */
+__attribute__((unused)) static bool tables_open(struct tables *t, int argc, char **argv)
 {
 	struct err e = {0};
+	Dl_info where;
+	memset(t, 0, sizeof *t);
+	t->on_cpu = argc < 2;
 	t->pool[0] = pool_new(2);
 	t->pool[1] = pool_new(3);
 	kernels_ref(&t->ref);
-	if (!kernels_cpu(&t->cpu, NULL, &e) && !kernels_cpu(&t->pools[0], t->pool[0], &e) &&
-	    !kernels_cpu(&t->pools[1], t->pool[1], &e))
-		return true;
-	printf("Bail out! %s\n", e.msg);
-	return false;
+	int rc = kernels_open(&t->tested, t->on_cpu ? KERNELS_CPU : KERNELS_CUDA, NULL, &e);
+	for (int i = 0; i < 2 && !rc; i++)
+		rc = kernels_cpu(&t->pools[i], t->pool[i], &e);
+	if (rc) {
+		printf("Bail out! %s\n", e.msg);
+		return false;
+	}
+	void *alloc;
+	memcpy(&alloc, &t->tested.alloc, sizeof alloc);
+	if (!t->on_cpu && dladdr(alloc, &where)) {
+		void *plugin = dlopen(where.dli_fname, RTLD_NOW | RTLD_NOLOAD);
+		find_symbol(plugin, "emulation_set_order", &t->set_order);
+		find_symbol(plugin, "emulation_n_site", &t->n_site);
+		find_symbol(plugin, "emulation_site_name", &t->site_name);
+		find_symbol(plugin, "emulation_skip", &t->skip);
+	}
+	trap_missing(&t->tested);
+	return true;
 }
 
 __attribute__((unused)) static void tables_close(struct tables *t)
 {
-	kernels_cpu_free(&t->cpu);
+	kernels_close(&t->tested);
 	for (int i = 0; i < 2; i++) {
-		kernels_cpu_free(&t->pools[i]);
+		kernels_close(&t->pools[i]);
 		pool_free(t->pool[i]);
 	}
 }
 
+static void test_op(const struct tables *t, const struct named *tried, const char *ways)
+{
+	bool same = true;
+	if (setjmp(no_operation)) {
+		printf("# %s: not offered by the device %s\n", tried->name, t->tested.name);
+		return;
+	}
+	double err = worst_error(t, tried->run, &t->tested, &same);
+	tap_ok(err <= 1e-5, "%s: as the reference (%.1e)", tried->name, err);
+	tap_ok(same, "%s: the same bytes %s", tried->name, ways);
+}
+
 __attribute__((unused)) static void test_ops(const struct tables *t, const struct named *ops, size_t n)
 {
-	for (size_t i = 0; i < n; i++) {
+	const char *ways = t->on_cpu      ? "for 1, 2 and 3 threads"
+			   : t->set_order ? "in three orders of the device's threads"
+					  : "in three runs";
+	for (size_t i = 0; i < n; i++)
+		test_op(t, &ops[i], ways);
+	struct err e = {0};
+	tap_ok(!kernels_check(&t->tested, &e), "the device has no fault %s", e.msg);
+}
+
+/* One operation in a process of its own, with one barrier left out: what it makes of that. */
+static bool notices(const struct tables *t, const struct named *tried, int site)
+{
+	int status;
+	fflush(stdout);
+	pid_t child = fork();
+	if (child == 0) {
 		bool same = true;
-		double err = worst_error(ops[i].run, &t->cpu, &t->ref, t->pools, &same);
-		tap_ok(err <= 1e-5, "%s: as the reference (%.1e)", ops[i].name, err);
-		tap_ok(same, "%s: the same bytes for 1, 2 and 3 threads", ops[i].name);
+		if (!freopen("/dev/null", "w", stderr) || setjmp(no_operation))
+			_exit(0);
+		t->skip(site);
+		_exit(worst_error_of(N_SMALL, t, tried->run, &t->tested, &same) <= 1e-5 && same ? 0 : 1);
+	}
+	return child > 0 && waitpid(child, &status, 0) == child && (!WIFEXITED(status) || WEXITSTATUS(status));
+}
+
+/* Every barrier of an emulated device that these operations meet: without it, one of them goes wrong. */
+__attribute__((unused)) static void test_barriers(const struct tables *t, const struct named *ops, size_t n)
+{
+	for (int site = 0; t->skip && site < t->n_site(); site++) {
+		size_t i = 0;
+		while (i < n && !notices(t, &ops[i], site))
+			i++;
+		tap_ok(i < n, "mutant: without the barrier at %s, %s goes wrong", t->site_name(site),
+		       i < n ? ops[i].name : "nothing");
 	}
 }
 
