@@ -35,6 +35,21 @@ void cpu_gemm_serial(bool ta, bool tb, int64_t m, int64_t n, int64_t kk, double 
 void cpu_gemm_blocks(bool tb, int64_t m, int64_t n, int64_t kk, double alpha, const real *a, int64_t lda, const real *b,
 		     int64_t ldb, real *c, int64_t ldc);
 
+/* y += x */
+void cpu_line_add(real *restrict y, const real *restrict x, int64_t n);
+/* What a convolution reads at a pixel, channels [from, from + n): z of struct k_conv, of x (at channel from). */
+void cpu_conv_read(const struct k_conv *c, const real *x, int64_t from, int64_t n, real *z);
+/* Bias, residual and ReLU on row `row` of y (at channel from), channels [from, from + n). */
+void cpu_conv_finish(const struct k_conv *c, real *y, int64_t row, int64_t from, int64_t n);
+/* 3 x 3 of stride 1 (cpu_winograd.c). */
+bool cpu_winograd_fits(const struct kernels *k, const struct k_conv *c);
+bool cpu_winograd_fits_weight(const struct kernels *k, const struct k_conv *c);
+void cpu_winograd(const struct kernels *k, const struct k_conv *c, const real *x, const real *weight, real *y);
+void cpu_winograd_back_input(const struct kernels *k, const struct k_conv *c, const real *weight, const real *g_y,
+			     real *g_x);
+void cpu_winograd_back_weight(const struct kernels *k, const struct k_conv *c, const real *x, const real *g_y,
+			      real *g_weight);
+
 static inline int64_t cpu_n_chunk(int64_t n, int64_t size)
 {
 	return (n + size - 1) / size;

@@ -38,6 +38,52 @@ static void clip(int64_t x0, int64_t kernel, int64_t width, int64_t *from, int64
 		*to = *from;
 }
 
+K_SIMD static void read_line(real *restrict z, const real *restrict x, const real *restrict scale,
+			     const real *restrict shift, int64_t n)
+{
+	for (int64_t i = 0; i < n; i++) {
+		real v = scale[i] * x[i] + shift[i];
+		z[i] = v > 0 ? v : 0;
+	}
+}
+
+void cpu_conv_read(const struct k_conv *c, const real *x, int64_t from, int64_t n, real *z)
+{
+	read_line(z, x, c->in_scale + from, c->in_shift + from, n);
+}
+
+K_SIMD static void bias_line(real *restrict y, const real *restrict bias, int64_t n)
+{
+	for (int64_t i = 0; i < n; i++)
+		y[i] += bias[i];
+}
+
+K_SIMD static void relu_line(real *y, int64_t n)
+{
+	for (int64_t i = 0; i < n; i++)
+		y[i] = y[i] > 0 ? y[i] : 0;
+}
+
+void cpu_conv_finish(const struct k_conv *c, real *y, int64_t row, int64_t from, int64_t n)
+{
+	if (c->out_bias)
+		bias_line(y, c->out_bias + from, n);
+	if (c->residual)
+		cpu_line_add(y, c->residual + row * c->c_out + from, n);
+	if (c->relu)
+		relu_line(y, n);
+}
+
+/* Pixels [0, n) of a row of a picture, as the convolution reads them. */
+static void copy_pixels(const struct k_conv *c, const real *x, int64_t n, real *z)
+{
+	if (!c->in_scale)
+		memcpy(z, x, (size_t)(n * c->c_in) * sizeof *z);
+	else
+		for (int64_t i = 0; i < n; i++)
+			cpu_conv_read(c, x + i * c->c_in, 0, c->c_in, z + i * c->c_in);
+}
+
 /* Windows of output rows [first, first + n) of the batch into col [n, window]. */
 static void gather_windows(const struct k_conv *c, const real *x, int64_t first, int64_t n, real *col)
 {
@@ -55,14 +101,13 @@ static void gather_windows(const struct k_conv *c, const real *x, int64_t first,
 			}
 			const real *src = x + ((img * c->height + y) * c->width + x0) * c->c_in;
 			memset(dst, 0, (size_t)(from * c->c_in) * sizeof *dst);
-			memcpy(dst + from * c->c_in, src + from * c->c_in,
-			       (size_t)((to - from) * c->c_in) * sizeof *dst);
+			copy_pixels(c, src + from * c->c_in, to - from, dst + from * c->c_in);
 			memset(dst + to * c->c_in, 0, (size_t)((c->kernel - to) * c->c_in) * sizeof *dst);
 		}
 	}
 }
 
-K_SIMD static void line_add(real *restrict y, const real *restrict x, int64_t n)
+K_SIMD void cpu_line_add(real *restrict y, const real *restrict x, int64_t n)
 {
 	for (int64_t i = 0; i < n; i++)
 		y[i] += x[i];
@@ -79,8 +124,8 @@ static void scatter_windows(const struct k_conv *c, const real *col, int64_t fir
 		for (int64_t ky = 0; ky < c->kernel; ky++) {
 			int64_t y = oy * c->stride - pad + ky;
 			if (y >= 0 && y < c->height)
-				line_add(g_x + ((img * c->height + y) * c->width + x0 + from) * c->c_in,
-					 col + ky * line + from * c->c_in, (to - from) * c->c_in);
+				cpu_line_add(g_x + ((img * c->height + y) * c->width + x0 + from) * c->c_in,
+					     col + ky * line + from * c->c_in, (to - from) * c->c_in);
 		}
 	}
 }
@@ -88,7 +133,7 @@ static void scatter_windows(const struct k_conv *c, const real *col, int64_t fir
 /* A 1 x 1 convolution at every pixel is a plain product: its windows are the rows of x themselves. */
 static bool is_product(const struct k_conv *c)
 {
-	return c->kernel == 1 && c->stride == 1;
+	return c->kernel == 1 && c->stride == 1 && !c->in_scale;
 }
 
 struct job {
@@ -116,13 +161,22 @@ static void conv_chunk(void *ctx, int64_t chunk, int thread)
 	else
 		cpu_gemm_serial(false, true, n, c->c_out, size, 1, col, size, j->w, size, 0, j->y + first * c->c_out,
 				c->c_out);
+	for (int64_t r = first; r < first + n; r++)
+		cpu_conv_finish(c, j->y + r * c->c_out, r, 0, c->c_out);
 }
 
 static void conv(const struct kernels *k, const struct k_conv *c, const real *x, const real *weight, real *y)
 {
+	if (cpu_winograd_fits(k, c)) {
+		cpu_winograd(k, c, x, weight, y);
+		return;
+	}
 	real *packed = cpu_scratch(k, 0, (size_t)(c->c_out * window_size(c)) * sizeof *packed);
 	struct job j = {.k = k, .c = c, .x = x, .w = packed, .y = y};
 	pack_weight(c, weight, packed);
+	for (int64_t o = 0; o < c->c_out && c->out_scale; o++)
+		for (int64_t i = 0; i < window_size(c); i++)
+			packed[o * window_size(c) + i] *= c->out_scale[o];
 	cpu_run(k, cpu_n_chunk(c->n * c->out_height * c->out_width, CPU_ROWS), conv_chunk, &j);
 }
 
@@ -132,10 +186,14 @@ static void input_chunk(void *ctx, int64_t chunk, int thread)
 	const struct job *j = ctx;
 	const struct k_conv *c = j->c;
 	int64_t px = c->out_height * c->out_width, size = window_size(c);
-	if (is_product(c)) {
+	if (c->kernel == 1 && c->stride == 1) {
 		cpu_gemm_serial(false, false, px, size, c->c_out, 1, j->g_y + chunk * px * c->c_out, c->c_out, j->w,
-				size, 1, j->g_x + chunk * px * size, size);
+				size, !c->g_x_set, j->g_x + chunk * px * size, size);
 		return;
+	}
+	if (c->g_x_set) {
+		int64_t n = c->height * c->width * c->c_in;
+		memset(j->g_x + chunk * n, 0, (size_t)n * sizeof *j->g_x);
 	}
 	real *windows = cpu_scratch(j->k, 2 + thread, (size_t)(CPU_ROWS * size) * sizeof *windows);
 	for (int64_t first = chunk * px; first < (chunk + 1) * px; first += CPU_ROWS) {
@@ -175,18 +233,22 @@ static void conv_back(const struct kernels *k, const struct k_conv *c, const rea
 	struct job j = {.k = k, .c = c, .x = x, .g_y = g_y, .g_x = g_x};
 	if (!c->n)
 		return;
-	if (g_x) {
+	if (g_x && cpu_winograd_fits(k, c)) {
+		cpu_winograd_back_input(k, c, weight, g_y, g_x);
+	} else if (g_x) {
 		real *packed = cpu_scratch(k, 0, (size_t)n_weight * sizeof *packed);
 		pack_weight(c, weight, packed);
 		j.w = packed;
 		cpu_run(k, c->n, input_chunk, &j);
 	}
-	if (g_weight) {
+	if (g_weight && cpu_winograd_fits_weight(k, c)) {
+		cpu_winograd_back_weight(k, c, x, g_y, g_weight);
+	} else if (g_weight) {
 		j.n_part = (int)cpu_min(N_PART, c->n);
 		j.part = cpu_scratch(k, 1, (size_t)(j.n_part * n_weight) * sizeof *j.part);
 		cpu_run(k, j.n_part, weight_chunk, &j);
 		for (int p = 1; p < j.n_part; p++)
-			line_add(j.part, j.part + p * n_weight, n_weight);
+			cpu_line_add(j.part, j.part + p * n_weight, n_weight);
 		unpack_weight_add(c, j.part, g_weight);
 	}
 }

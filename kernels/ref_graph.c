@@ -2,6 +2,7 @@
 #include "kernels.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 #define LOOP(i, n) for (int64_t i = 0; i < (n); i++)
 /* p: positions of the items of target v. */
@@ -160,6 +161,13 @@ static int64_t pixel(const struct k_conv *c, int64_t r, int64_t t)
 	return y < 0 || y >= c->height || x < 0 || x >= c->width ? -1 : (img * c->height + y) * c->width + x;
 }
 
+/* What the convolution reads at channel i of a row of x. */
+static double read_at(const struct k_conv *c, const real *x, int64_t row, int64_t i)
+{
+	double v = (double)x[row * c->c_in + i];
+	return c->in_scale ? fmax(0, (double)c->in_scale[i] * v + (double)c->in_shift[i]) : v;
+}
+
 static void conv(const struct kernels *k, const struct k_conv *c, const real *x, const real *weight, real *y)
 {
 	int64_t taps = c->kernel * c->kernel;
@@ -169,25 +177,38 @@ static void conv(const struct kernels *k, const struct k_conv *c, const real *x,
 			LOOP (i, c->c_in)
 				LOOP (t, taps)
 					if (pixel(c, r, t) >= 0)
-						s += (double)x[pixel(c, r, t) * c->c_in + i] *
+						s += read_at(c, x, pixel(c, r, t), i) *
 						     (double)weight[(o * c->c_in + i) * taps + t];
-			y[r * c->c_out + o] = (real)s;
+			s *= c->out_scale ? (double)c->out_scale[o] : 1;
+			s += c->out_bias ? (double)c->out_bias[o] : 0;
+			s += c->residual ? (double)c->residual[r * c->c_out + o] : 0;
+			y[r * c->c_out + o] = (real)(c->relu && s < 0 ? 0 : s);
 		}
 }
 static void conv_back(const struct kernels *k, const struct k_conv *c, const real *x, const real *weight,
 		      const real *g_y, real *g_x, real *g_weight)
 {
-	int64_t taps = c->kernel * c->kernel;
+	int64_t taps = c->kernel * c->kernel, n_x = c->n * c->height * c->width * c->c_in;
+	int64_t n_w = c->c_out * c->c_in * taps;
+	double *gx = calloc((size_t)(n_x + n_w + 1), sizeof *gx), *gw = gx + n_x;
+	if (!gx)
+		abort();
 	LOOP (r, n_out(c))
 		LOOP (o, c->c_out)
 			LOOP (i, c->c_in)
 				LOOP (t, taps) {
-					int64_t at = pixel(c, r, t) * c->c_in + i, w = (o * c->c_in + i) * taps + t;
-					if (at >= 0 && g_x)
-						g_x[at] += g_y[r * c->c_out + o] * weight[w];
-					if (at >= 0 && g_weight)
-						g_weight[w] += g_y[r * c->c_out + o] * x[at];
+					int64_t row = pixel(c, r, t), w = (o * c->c_in + i) * taps + t;
+					double g = (double)g_y[r * c->c_out + o];
+					if (row >= 0)
+						gx[row * c->c_in + i] += g * (double)weight[w];
+					if (row >= 0)
+						gw[w] += g * read_at(c, x, row, i);
 				}
+	for (int64_t i = 0; i < n_x && g_x; i++)
+		g_x[i] = (real)((c->g_x_set ? 0 : (double)g_x[i]) + gx[i]);
+	for (int64_t i = 0; i < n_w && g_weight; i++)
+		g_weight[i] = (real)((double)g_weight[i] + gw[i]);
+	free(gx);
 }
 static void max_pool(const struct kernels *k, const struct k_conv *c, const real *x, real *y, int32_t *arg)
 {

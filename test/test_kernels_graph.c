@@ -1,4 +1,4 @@
-/* Operations on graphs, norms, pictures and distances against the reference. */
+/* Operations on graphs, norms and distances against the reference. */
 #include "trial.h"
 
 static void op_gather(const struct kernels *k, struct trial *t, struct size s)
@@ -129,52 +129,6 @@ static void op_hyper(const struct kernels *k, struct trial *t, struct size s)
 	}
 }
 
-static void op_conv(const struct kernels *k, struct trial *t, struct size s, int64_t kernel, int64_t stride)
-{
-	struct k_conv c = {.n = 1 + s.n % 5,
-			   .height = 1 + s.n % 13,
-			   .width = 1 + s.n_target % 11,
-			   .c_in = 1 + s.d % 6,
-			   .c_out = 1 + s.n % 7,
-			   .kernel = kernel,
-			   .stride = stride};
-	k_conv_set_out(&c);
-	int64_t n_x = c.n * c.height * c.width * c.c_in, n_y = c.n * c.out_height * c.out_width * c.c_out;
-	int64_t n_w = c.c_out * c.c_in * kernel * kernel;
-	const real *x = in(t, n_x), *w = in(t, n_w);
-	k->conv(k, &c, x, w, out(t, n_y));
-	k->conv_back(k, &c, x, w, in(t, n_y), out(t, n_x), out(t, n_w));
-}
-#define CONV(name, kernel, stride)                                                                                     \
-	static void name(const struct kernels *k, struct trial *t, struct size s)                                      \
-	{                                                                                                              \
-		op_conv(k, t, s, kernel, stride);                                                                      \
-	}
-CONV(op_conv1, 1, 1)
-CONV(op_conv1_2, 1, 2)
-CONV(op_conv3, 3, 1)
-CONV(op_conv3_2, 3, 2)
-CONV(op_conv7_2, 7, 2)
-
-static void op_max_pool(const struct kernels *k, struct trial *t, struct size s)
-{
-	struct k_conv c = {.n = 1 + s.n % 4,
-			   .height = 1 + s.n % 12,
-			   .width = 1 + s.n_target % 9,
-			   .c_in = s.d,
-			   .c_out = s.d,
-			   .kernel = 3,
-			   .stride = 2};
-	k_conv_set_out(&c);
-	int64_t n_x = c.n * c.height * c.width * c.c_in, n_y = c.n * c.out_height * c.out_width * c.c_in;
-	real *x = draw(t, n_x);
-	int32_t *arg = hold(t, (size_t)n_y * sizeof *arg);
-	for (int64_t i = 0; i < n_x; i++)
-		x[i] = x[i] > 0 ? x[i] : 0; /* ties, as after a ReLU */
-	k->max_pool(k, &c, put(t, x, (size_t)n_x * sizeof *x), out(t, n_y), arg);
-	k->max_pool_back(k, &c, arg, in(t, n_y), out(t, n_x));
-}
-
 static void op_distance(const struct kernels *k, struct trial *t, struct size s)
 {
 	int64_t n = s.n + 1, *j = indices(t, s.n_target, n), *i = indices(t, s.n_target, 1);
@@ -196,8 +150,6 @@ static const struct named ops[] = {
     {"gather and embed", op_gather}, {"csr_sum", op_csr},           {"csr_max", op_csr_max},
     {"messages", op_message},        {"attention", op_attention},   {"filters", op_filter},
     {"batch_norm", op_batch_norm},   {"graph_norm", op_graph_norm}, {"hyper", op_hyper},
-    {"conv 1x1", op_conv1},          {"conv 1x1 / 2", op_conv1_2},  {"conv 3x3", op_conv3},
-    {"conv 3x3 / 2", op_conv3_2},    {"conv 7x7 / 2", op_conv7_2},  {"max_pool", op_max_pool},
     {"distances", op_distance},
 };
 

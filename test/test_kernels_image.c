@@ -1,0 +1,139 @@
+/* Operations on pictures against the reference: convolutions by both paths, pooling. */
+#include "trial.h"
+
+/* One convolution with everything that it may do on the way in and out, and both gradients, added and written. */
+static void conv_all(const struct kernels *k, struct trial *t, struct k_conv c)
+{
+	k_conv_set_out(&c);
+	int64_t n_x = c.n * c.height * c.width * c.c_in, n_y = c.n * c.out_height * c.out_width * c.c_out;
+	int64_t n_w = c.c_out * c.c_in * c.kernel * c.kernel;
+	const real *x = in(t, n_x), *w = in(t, n_w), *g = in(t, n_y), *res = in(t, n_y);
+	const real *in_affine = in(t, 2 * c.c_in), *out_affine = in(t, 2 * c.c_out);
+	k->conv(k, &c, x, w, out(t, n_y));
+	k->conv_back(k, &c, x, w, g, out(t, n_x), out(t, n_w));
+	c.in_scale = in_affine;
+	c.in_shift = in_affine + c.c_in;
+	c.g_x_set = true;
+	k->conv_back(k, &c, x, w, g, out(t, n_x), out(t, n_w));
+	c.out_scale = out_affine;
+	c.out_bias = out_affine + c.c_out;
+	k->conv(k, &c, x, w, out(t, n_y));
+	c.residual = res;
+	c.relu = true;
+	k->conv(k, &c, x, w, out(t, n_y));
+}
+
+static void op_conv(const struct kernels *k, struct trial *t, struct size s, int64_t kernel, int64_t stride)
+{
+	conv_all(k, t,
+		 (struct k_conv){.n = 1 + s.n % 5,
+				 .height = 1 + s.n % 13,
+				 .width = 1 + s.n_target % 11,
+				 .c_in = 1 + s.d % 6,
+				 .c_out = 1 + s.n % 7,
+				 .kernel = kernel,
+				 .stride = stride});
+}
+#define CONV(name, kernel, stride)                                                                                     \
+	static void name(const struct kernels *k, struct trial *t, struct size s)                                      \
+	{                                                                                                              \
+		op_conv(k, t, s, kernel, stride);                                                                      \
+	}
+CONV(op_conv1, 1, 1)
+CONV(op_conv1_2, 1, 2)
+CONV(op_conv3, 3, 1)
+CONV(op_conv3_2, 3, 2)
+CONV(op_conv7_2, 7, 2)
+
+/* The quick path of 3 x 3 has blocks of tiles and of channels, and another order where channels are many: sizes on both
+ * sides of each. One size of the harness draws one of them. */
+static void op_blocks(const struct kernels *k, struct trial *t, struct size s)
+{
+	static const struct k_conv sizes_of[] = {
+	    {.n = 1, .height = 3, .width = 3, .c_in = 1, .c_out = 1},
+	    {.n = 9, .height = 5, .width = 7, .c_in = 3, .c_out = 65},     /* more than a slice of channels */
+	    {.n = 2, .height = 23, .width = 17, .c_in = 64, .c_out = 2},   /* more than a block of tiles */
+	    {.n = 9, .height = 13, .width = 14, .c_in = 2, .c_out = 3},    /* and one picture across two */
+	    {.n = 18, .height = 5, .width = 3, .c_in = 140, .c_out = 130}, /* wide */
+	    {.n = 4, .height = 9, .width = 8, .c_in = 530, .c_out = 33},   /* fewer tiles a block */
+	    {.n = 6, .height = 7, .width = 9, .c_in = 129, .c_out = 128},  /* more than a block of tiles */
+	    {.n = 3, .height = 4, .width = 4, .c_in = 33, .c_out = 520},   /* the weights' gradient by the plain path */
+	};
+	size_t i = 0;
+	while (sizes[i].n != s.n || sizes[i].d != s.d)
+		i++;
+	struct k_conv c = sizes_of[i];
+	c.kernel = 3;
+	c.stride = 1;
+	conv_all(k, t, c);
+}
+
+static void op_max_pool(const struct kernels *k, struct trial *t, struct size s)
+{
+	struct k_conv c = {.n = 1 + s.n % 4,
+			   .height = 1 + s.n % 12,
+			   .width = 1 + s.n_target % 9,
+			   .c_in = s.d,
+			   .c_out = s.d,
+			   .kernel = 3,
+			   .stride = 2};
+	k_conv_set_out(&c);
+	int64_t n_x = c.n * c.height * c.width * c.c_in, n_y = c.n * c.out_height * c.out_width * c.c_in;
+	real *x = draw(t, n_x);
+	int32_t *arg = hold(t, (size_t)n_y * sizeof *arg);
+	for (int64_t i = 0; i < n_x; i++)
+		x[i] = x[i] > 0 ? x[i] : 0; /* ties, as after a ReLU */
+	k->max_pool(k, &c, put(t, x, (size_t)n_x * sizeof *x), out(t, n_y), arg);
+	k->max_pool_back(k, &c, arg, in(t, n_y), out(t, n_x));
+}
+
+static const struct named ops[] = {
+    {"conv 1x1", op_conv1},       {"conv 1x1 / 2", op_conv1_2}, {"conv 3x3", op_conv3},
+    {"conv 3x3 / 2", op_conv3_2}, {"conv 7x7 / 2", op_conv7_2}, {"conv 3x3 in blocks", op_blocks},
+    {"max_pool", op_max_pool},
+};
+
+/* ---- wrong variants that the harness must reject ---------------------------------------- */
+
+static const struct kernels *right;
+
+static void conv_corner_off(const struct kernels *k, const struct k_conv *c, const real *x, const real *weight, real *y)
+{
+	right->conv(right, c, x, weight, y);
+	y[0] *= (real)1.001;
+}
+
+static void test_mutants(const struct tables *t)
+{
+	struct kernels m = t->tested;
+	right = &t->tested;
+	m.conv = conv_corner_off;
+	tap_ok(!(worst_error(t, op_conv3, &m, NULL) <= 1e-5), "mutant: a corner off by 1e-3 is caught");
+}
+
+/* The plain path is another computation, not the same one by another name. */
+static void test_plain(const struct tables *t)
+{
+	struct kernels plain = t->tested;
+	struct trial a, b;
+	plain.plain = true;
+	double err = worst_error(t, op_blocks, &plain, NULL);
+	tap_ok(err <= 1e-5, "plain 3x3: as the reference (%.1e)", err);
+	trial_run(&a, op_blocks, &t->tested, sizes[4]);
+	trial_run(&b, op_blocks, &plain, sizes[4]);
+	tap_ok(!trial_same(&a, &b), "plain 3x3 rounds otherwise than the quick path");
+	trial_free(&a);
+	trial_free(&b);
+}
+
+int main(int argc, char **argv)
+{
+	struct tables t;
+	if (!tables_open(&t, argc, argv))
+		return 1;
+	test_ops(&t, ops, sizeof ops / sizeof *ops);
+	test_plain(&t);
+	test_mutants(&t);
+	tables_close(&t);
+	return tap_done();
+}
