@@ -60,7 +60,7 @@ CHEM := $(call present,mol2graph conf3d mol2img)
 LEARN := $(call present,encode train predict hyperbuild molsplit score tscat)
 PROGRAMS := $(CHEM) $(LEARN)
 UNIT := $(patsubst test/test_%.c,%,$(wildcard test/test_*.c))
-HELPERS := $(patsubst test/%.c,%,$(wildcard test/molprobe.c test/bench_*.c)) $(if $(wildcard test/golden.c),golden golden_double) \
+HELPERS := $(patsubst test/%.c,%,$(wildcard test/molprobe.c test/bench_*.c)) $(if $(wildcard test/golden.c),golden golden_double) nn_paths_double \
 	$(patsubst test/%.c,%.so,$(wildcard test/fault_*.c))
 # Programs beside a plug-in that emulates the device.
 EMULATED := $(B)/emulated/lib/molrill/cuda.so $(patsubst %,$(B)/emulated/%,$(LEARN:%=bin/%) \
@@ -198,6 +198,10 @@ $(B)/test/golden: $(call obj,$(GOLDEN)) $(LIBS_nn) $(B)/flags.link
 $(B)/test/golden_double: $(call dbl,$(GOLDEN)) $(L)/libnn_double.a $(L)/libkernels_double.a $(LIBS_ts) $(B)/flags.link
 	@mkdir -p $(@D)
 	$(link_c)
+# Training by three ways, in double precision too.
+$(B)/test/nn_paths_double: $(call dbl,test/test_nn_paths.c) $(L)/libnn_double.a $(L)/libkernels_double.a $(LIBS_ts) $(B)/flags.link
+	@mkdir -p $(@D)
+	$(link_c)
 # A program over the framework of those that read molecules: its tests need one that crashes and hangs when told.
 $(B)/test/molprobe: $(B)/obj/test/molprobe.o $(CHEM_LIBS) $(B)/flags.link
 	@mkdir -p $(@D)
@@ -221,7 +225,7 @@ deps-build:
 	@.ci/deps build
 check: deps ## run all tests (FILES=... for some); SAN=1 for the sanitizers
 	@$(MAKE) --no-print-directory tests
-	@BUILD=$(abspath $(B)) UNIT='$(UNIT)' test/run $(FILES)
+	@BUILD=$(abspath $(B)) UNIT='$(UNIT) nn_paths_double' test/run $(FILES)
 regold: tests ## write the golden files anew; look at what git diff says
 	@BUILD=$(abspath $(B)) REGOLD=1 test/run $(shell grep -l REGOLD test/*.bats)
 lint: ## check layers, names, sizes, headers, formatting, scripts, man pages

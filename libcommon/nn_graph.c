@@ -2,6 +2,7 @@
 #include "nn_layer.h"
 
 #include <math.h>
+#include <string.h>
 
 /* Rows of the tables of the two feature sets; the first atom table ends with the mask, the first bond table holds the
  * self-loop. hu: pretrain-gnns; ogb: Open Graph Benchmark, one row more in both first tables. */
@@ -71,21 +72,39 @@ void nn_gnn_build(struct nn_params *ps, const char *prefix, const struct nn_gnn_
 	}
 }
 
-struct nn_messages *nn_gnn_messages(struct nn_tape *t, const struct nn_graphs *g)
+static int64_t count_kinds(const struct feature_set *s)
+{
+	int64_t n = 1;
+	for (int f = 0; f < s->n_bond; f++)
+		n *= s->bond[f];
+	return n;
+}
+
+static struct nn_links *links_of(struct nn_tape *t, const struct nn_graphs *g)
 {
 	const struct feature_set *s = &sets[g->hu];
-	return nn_messages_new(t, g, s->n_bond, s->bond, s->loop);
+	struct nn_links *l = arena_alloc(nn_tape_arena(t), sizeof *l);
+	*l = nn_links_new(nn_tape_arena(t), g, s->n_bond, s->bond, s->loop);
+	return l;
+}
+
+struct nn_messages *nn_gnn_messages(struct nn_tape *t, const struct nn_graphs *g)
+{
+	return nn_messages_new(t, links_of(t, g), count_kinds(&sets[g->hu]));
 }
 
 /* [n_kind, d]: the sum of bond embeddings of each combination of bond features. */
-static struct nn_var *bond_table(struct nn_tape *t, struct nn_params *ps, const char *name, bool hu,
-				 const struct nn_messages *m)
+static struct nn_var *bond_table(struct nn_tape *t, struct nn_params *ps, const char *name, bool hu)
 {
 	const struct feature_set *s = &sets[hu];
 	struct nn_param *table[3];
+	int64_t n = count_kinds(s), *value = arena_alloc(nn_tape_arena(t), (size_t)(n * s->n_bond) * sizeof *value);
 	for (int i = 0; i < s->n_bond; i++)
 		table[i] = nn_params_find(ps, table_name(s, false, nn_name("%s.", name).s, i).s);
-	return nn_embedding_sum(t, s->n_bond, table, m->combination, m->n_kind);
+	for (int64_t c = 0; c < n; c++)
+		for (int64_t f = s->n_bond - 1, rest = c; f >= 0; rest /= s->bond[f--])
+			value[c * s->n_bond + f] = rest % s->bond[f];
+	return nn_embedding_sum(t, s->n_bond, table, value, n);
 }
 
 static struct nn_var *gin(struct nn_tape *t, struct nn_params *ps, const char *name, const struct nn_messages *m,
@@ -94,13 +113,6 @@ static struct nn_var *gin(struct nn_tape *t, struct nn_params *ps, const char *n
 	struct nn_var *x = nn_message_sum(t, m, h, bonds, NULL, 1);
 	x = nn_activate(t, nn_linear_named(t, ps, nn_name("%s.mlp.0", name).s, x), NN_RELU);
 	return nn_linear_named(t, ps, nn_name("%s.mlp.2", name).s, x);
-}
-
-static struct nn_var *constant(struct nn_tape *t, const real *v, int64_t n)
-{
-	struct nn_var *x = arena_alloc(nn_tape_arena(t), sizeof *x);
-	*x = (struct nn_var){.n = n, .d = 1, .v = (real *)(uintptr_t)v};
-	return x;
 }
 
 /* Column h of the result: the part of x that belongs to head h times its part of att, which starts at `from`. */
@@ -120,6 +132,15 @@ static struct nn_var *add_bias(struct nn_tape *t, struct nn_var *x, struct nn_va
 	return nn_add(t, x, nn_matmul(t, ones, false, bias, false));
 }
 
+/* The row of the level below that each target itself is. */
+static const int64_t *own_rows(struct nn_tape *t, const struct nn_links *l)
+{
+	int64_t *row = arena_alloc(nn_tape_arena(t), (size_t)(l->n + 1) * sizeof *row);
+	for (int64_t v = 0; v < l->n; v++)
+		row[v] = l->source[l->start[v]];
+	return row;
+}
+
 static struct nn_var *gat(struct nn_tape *t, struct nn_params *ps, const char *name, const struct nn_messages *m,
 			  struct nn_var *h, struct nn_var *bonds)
 {
@@ -127,8 +148,11 @@ static struct nn_var *gat(struct nn_tape *t, struct nn_params *ps, const char *n
 	struct nn_var *att = nn_use(t, nn_params_find(ps, nn_name("%s.att", name).s));
 	int64_t d = x->d / N_HEAD;
 	/* att . [x_v, x_u + e] splits into a term of v, one of u and one of the bond's kind */
-	struct nn_var *alpha = nn_attention(t, m, head_scores(t, x, att, d, false), head_scores(t, x, att, d, true),
-					    head_scores(t, bonds, att, d, true), gat_slope);
+	struct nn_var *own = head_scores(t, x, att, d, false);
+	if (m->links->own_first)
+		own = nn_gather(t, own, own_rows(t, m->links), m->n_row);
+	struct nn_var *alpha =
+	    nn_attention(t, m, own, head_scores(t, x, att, d, true), head_scores(t, bonds, att, d, true), gat_slope);
 	struct nn_var *y = nn_message_sum(t, m, x, bonds, alpha, N_HEAD);
 	for (int i = 0; i < N_HEAD; i++) {
 		struct nn_var *part = nn_columns(t, y, i * d, d);
@@ -140,43 +164,97 @@ static struct nn_var *gat(struct nn_tape *t, struct nn_params *ps, const char *n
 struct nn_var *nn_gnn_layer(struct nn_tape *t, struct nn_params *ps, const char *name, enum nn_gnn_kind kind, bool hu,
 			    const struct nn_messages *m, struct nn_var *h)
 {
-	struct nn_var *bonds = bond_table(t, ps, name, hu, m);
+	struct nn_var *bonds = bond_table(t, ps, name, hu);
 	if (kind == NN_GIN)
 		return gin(t, ps, name, m, h, bonds);
 	if (kind == NN_GAT)
 		return gat(t, ps, name, m, h, bonds);
 	struct nn_var *x = nn_linear_named(t, ps, nn_name("%s.linear", name).s, h);
-	x = nn_message_sum(t, m, x, bonds, constant(t, kind == NN_GCN ? m->gcn : m->mean, m->n_item), 1);
+	x = nn_message_sum(t, m, x, bonds, nn_message_weights(t, m, kind == NN_GCN), 1);
 	return kind == NN_GCN ? x : nn_unit(t, x);
 }
 
-/* Atom features within their tables: a value beyond a table is its last. */
-static struct nn_var *embed_atoms(struct nn_tape *t, struct nn_params *ps, const char *prefix,
-				  const struct nn_graphs *g)
+/* Atom features within their tables: a value beyond a table is its last. [n_atom, n_atom features] */
+static const int64_t *atom_classes(struct nn_tape *t, const struct nn_graphs *g)
 {
 	const struct feature_set *s = &sets[g->hu];
-	struct nn_param *table[9];
 	int64_t *x = arena_alloc(nn_tape_arena(t), (size_t)(g->n_atom * s->n_atom + 1) * sizeof *x);
 	for (int64_t i = 0; i < g->n_atom * s->n_atom; i++) {
 		int64_t last = s->atom[i % s->n_atom] - 1;
 		x[i] = g->x[i] < 0 ? 0 : g->x[i] < last ? g->x[i] : last;
 	}
+	return x;
+}
+
+/* What the network computes one row of, layer by layer: the atoms of the batch, or what is left of them merged. */
+struct stack {
+	struct nn_level *level; /* [depth + 1] */
+	int depth;              /* layers with merged rows; those above have one row an atom */
+	const struct nn_links *links;
+	const struct nn_messages *plain; /* of the layers above, once they are needed */
+	int64_t n_kind;
+};
+
+static struct nn_var *embed_rows(struct nn_tape *t, struct nn_params *ps, const char *prefix, const struct nn_graphs *g,
+				 const int64_t *class, const struct nn_level *level)
+{
+	const struct feature_set *s = &sets[g->hu];
+	struct nn_param *table[9];
 	for (int i = 0; i < s->n_atom; i++)
 		table[i] = nn_params_find(ps, table_name(s, true, prefix, i).s);
-	return nn_embedding_sum(t, s->n_atom, table, x, g->n_atom);
+	if (!level)
+		return nn_embedding_sum(t, s->n_atom, table, class, g->n_atom);
+	int64_t *own = arena_alloc(nn_tape_arena(t), (size_t)(level->n * s->n_atom + 1) * sizeof *own);
+	for (int64_t i = 0; i < level->n; i++)
+		memcpy(own + i * s->n_atom, class + level->first[i] * s->n_atom, (size_t)s->n_atom * sizeof *own);
+	return nn_embedding_sum(t, s->n_atom, table, own, level->n);
+}
+
+/*
+ * Rows stay merged up to the first dropout, which makes each atom's its own. Where dropout acts in all layers, that is
+ * the first layer alone.
+ */
+static struct stack stack_new(struct nn_tape *t, const struct nn_gnn_config *c, const struct nn_graphs *g,
+			      const int64_t *class)
+{
+	bool drops = c->dropout > 0 && nn_tape_is_training(t);
+	struct stack s = {.depth = nn_tape_kernels(t)->plain ? 0
+				   : drops                   ? 1
+							     : c->n_layer,
+			  .links = links_of(t, g),
+			  .n_kind = count_kinds(&sets[g->hu])};
+	if (s.depth)
+		s.level = nn_levels_new(nn_tape_arena(t), s.links, class, sets[g->hu].n_atom, c->kind == NN_GCN,
+					s.depth, UINT64_MAX);
+	return s;
+}
+
+static const struct nn_messages *stack_messages(struct nn_tape *t, struct stack *s, int layer)
+{
+	if (layer < s->depth)
+		return nn_messages_new(t, &s->level[layer + 1].in, s->n_kind);
+	if (!s->plain)
+		s->plain = nn_messages_new(t, s->links, s->n_kind);
+	return s->plain;
 }
 
 struct nn_var *nn_gnn(struct nn_tape *t, struct nn_params *ps, const char *prefix, const struct nn_gnn_config *c,
 		      const struct nn_graphs *g, struct nn_var **each)
 {
-	const struct nn_messages *m = nn_gnn_messages(t, g);
-	struct nn_var *h = embed_atoms(t, ps, prefix, g);
+	const int64_t *class = atom_classes(t, g);
+	struct stack s = stack_new(t, c, g, class);
+	struct nn_var *h = embed_rows(t, ps, prefix, g, class, s.depth ? s.level : NULL);
 	for (int l = 0; l < c->n_layer; l++) {
-		h = nn_gnn_layer(t, ps, nn_name("%sgnns.%d", prefix, l).s, c->kind, g->hu, m, h);
-		h = nn_batch_norm(t, ps, nn_name("%sbatch_norms.%d", prefix, l).s, h, NULL, l < c->n_layer - 1);
+		const struct nn_level *level = l < s.depth ? &s.level[l + 1] : NULL;
+		h = nn_gnn_layer(t, ps, nn_name("%sgnns.%d", prefix, l).s, c->kind, g->hu, stack_messages(t, &s, l), h);
+		h = nn_batch_norm(t, ps, nn_name("%sbatch_norms.%d", prefix, l).s, h, level ? level->mult : NULL,
+				  l < c->n_layer - 1);
+		struct nn_var *atoms = level && (each || l == s.depth - 1) ? nn_gather(t, h, level->row, g->n_atom) : h;
+		if (l == s.depth - 1)
+			h = atoms;
 		h = nn_dropout(t, h, c->dropout);
 		if (each)
-			each[l] = h;
+			each[l] = l < s.depth - 1 ? atoms : h;
 	}
 	return h;
 }

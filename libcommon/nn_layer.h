@@ -8,6 +8,7 @@
 #define MOLRILL_NN_LAYER_H
 
 #include "nn.h"
+#include "nn_quotient.h"
 
 /* A name made by a format, in the tape's arena or the caller's: "%sgnns.%d.mlp.0". */
 struct nn_name {
@@ -37,11 +38,16 @@ struct nn_var *nn_graph_norm(struct nn_tape *t, struct nn_params *ps, const char
 
 /* ---- message passing (nn_message.c, nn_graph.c) --------------------------- */
 
-/* The edges of a batch and its self-loops, sorted in three ways. In tape memory. */
+/*
+ * Edges and self-loops of a batch, by target in the order of the edges, self-loops last; kinds number the combinations
+ * of bond features (a value beyond its table is the last). n_value [n_feature]: rows of the bond tables; loop: the bond
+ * type of a self-loop (other features 0). In a.
+ */
+struct nn_links nn_links_new(struct arena *a, const struct nn_graphs *g, int n_feature, const int *n_value, int loop);
+/* Messages into n_row rows from n_source rows, sorted in three ways. In tape memory. */
 struct nn_messages {
-	int64_t n_atom, n_item, n_kind;
-	const int64_t *combination; /* [n_kind, features] (host): the bond features that a kind stands for */
-	int n_feature;
+	int64_t n_row, n_source, n_item, n_kind;
+	const struct nn_links *links;
 	struct k_csr in;        /* by target: sources */
 	const int64_t *kind;    /* [n_item] by position in `in` */
 	struct k_csr own;       /* by target: positions */
@@ -49,11 +55,11 @@ struct nn_messages {
 	const int64_t *out_at;  /* [n_item] position in `in` */
 	struct k_csr by_kind;   /* by kind: targets */
 	const int64_t *kind_at; /* [n_item] position in `in` */
-	const real *gcn, *mean; /* [n_item] 1 / sqrt(deg u deg v), 1 / deg v; degrees with the self-loop */
 };
-/* n_value [n_feature]: rows of the bond tables; loop: the bond type of a self-loop (other features 0). */
-struct nn_messages *nn_messages_new(struct nn_tape *t, const struct nn_graphs *g, int n_feature, const int *n_value,
-				    int loop);
+/* links must live as long. */
+struct nn_messages *nn_messages_new(struct nn_tape *t, const struct nn_links *links, int64_t n_kind);
+/* [n_item] by position: 1 / sqrt(deg u deg v) of GCN, or 1 / deg v; degrees with the self-loop. */
+struct nn_var *nn_message_weights(struct nn_tape *t, const struct nn_messages *m, bool gcn);
 /* y[v] = sum over edges (u, v) of w (x_u + table[kind]); w [n_item, n_head] by position, NULL: 1. */
 struct nn_var *nn_message_sum(struct nn_tape *t, const struct nn_messages *m, struct nn_var *x, struct nn_var *table,
 			      struct nn_var *w, int n_head);
@@ -62,7 +68,7 @@ struct nn_var *nn_message_sum(struct nn_tape *t, const struct nn_messages *m, st
  */
 struct nn_var *nn_attention(struct nn_tape *t, const struct nn_messages *m, struct nn_var *a, struct nn_var *b,
 			    struct nn_var *c, double slope);
-struct nn_messages *nn_gnn_messages(struct nn_tape *t, const struct nn_graphs *g);
+struct nn_messages *nn_gnn_messages(struct nn_tape *t, const struct nn_graphs *g); /* of the atoms, none merged */
 /* One layer NAME before its BatchNorm. */
 struct nn_var *nn_gnn_layer(struct nn_tape *t, struct nn_params *ps, const char *name, enum nn_gnn_kind kind, bool hu,
 			    const struct nn_messages *m, struct nn_var *h);

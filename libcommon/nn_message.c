@@ -3,75 +3,85 @@
 
 #include <math.h>
 
-/* The order as it stands on the back end, with value[item] in place of each item. */
-static struct k_csr upload(struct nn_tape *t, const struct nn_order *o, int64_t n, int64_t n_item, const int64_t *value)
+struct nn_links nn_links_new(struct arena *a, const struct nn_graphs *g, int n_feature, const int *n_value, int loop)
 {
-	int64_t *item = arena_alloc(nn_tape_arena(t), (size_t)(n_item + 1) * sizeof *item);
-	for (int64_t i = 0; i < n_item; i++)
-		item[i] = value[o->item[i]];
-	return (struct k_csr){.n = n,
-			      .n_item = n_item,
-			      .start = nn_tape_index(t, o->start, n + 1),
-			      .item = nn_tape_index(t, item, n_item)};
-}
-
-static void add_weights(struct nn_tape *t, struct nn_messages *m, const struct nn_order *in, const int64_t *source,
-			const int64_t *target)
-{
-	real *gcn = arena_alloc(nn_tape_arena(t), (size_t)(2 * m->n_item + 1) * sizeof *gcn), *mean = gcn + m->n_item;
-	for (int64_t p = 0; p < m->n_item; p++) {
-		int64_t u = source[in->item[p]], v = target[in->item[p]];
-		double deg_u = (double)(in->start[u + 1] - in->start[u]);
-		double deg_v = (double)(in->start[v + 1] - in->start[v]);
-		gcn[p] = (real)(1 / sqrt(deg_u * deg_v));
-		mean[p] = (real)(1 / deg_v);
-	}
-	m->gcn = nn_input(t, gcn, m->n_item, 1)->v;
-	m->mean = nn_input(t, mean, m->n_item, 1)->v;
-}
-
-struct nn_messages *nn_messages_new(struct nn_tape *t, const struct nn_graphs *g, int n_feature, const int *n_value,
-				    int loop)
-{
-	struct arena *a = nn_tape_arena(t);
-	struct nn_messages *m = arena_calloc(a, 1, sizeof *m);
-	int64_t n = g->n_edge + g->n_atom, *source = arena_alloc(a, (size_t)(4 * n + 1) * sizeof *source);
-	int64_t *target = source + n, *kind = target + n, *position = kind + n;
-	m->n_atom = g->n_atom;
-	m->n_item = n;
-	m->n_feature = n_feature;
-	m->n_kind = 1;
-	for (int f = 0; f < n_feature; f++)
-		m->n_kind *= n_value[f];
-	int64_t *combination = arena_alloc(a, (size_t)(m->n_kind * n_feature) * sizeof *combination);
-	for (int64_t c = 0; c < m->n_kind; c++)
-		for (int64_t f = n_feature - 1, rest = c; f >= 0; rest /= n_value[f--])
-			combination[c * n_feature + f] = rest % n_value[f];
-	m->combination = combination;
-	for (int64_t e = 0; e < n; e++) {
+	int64_t n = g->n_edge + g->n_atom, *target = arena_alloc(a, (size_t)(n + 1) * sizeof *target);
+	int64_t *source = arena_alloc(a, (size_t)(3 * n + 1) * sizeof *source), *kind = source + n, *degree = kind + n;
+	for (int64_t e = 0; e < n; e++)
+		target[e] = e < g->n_edge ? g->edge_index[g->n_edge + e] : e - g->n_edge;
+	struct nn_order in = nn_order_by(a, target, n, g->n_atom);
+	for (int64_t p = 0; p < n; p++) {
+		int64_t e = in.item[p];
 		bool own = e >= g->n_edge;
-		source[e] = own ? e - g->n_edge : g->edge_index[e];
-		target[e] = own ? e - g->n_edge : g->edge_index[g->n_edge + e];
-		kind[e] = 0;
+		source[p] = own ? e - g->n_edge : g->edge_index[e];
+		degree[p] = in.start[source[p] + 1] - in.start[source[p]];
+		kind[p] = 0;
 		for (int f = 0; f < n_feature; f++) {
 			int64_t value = own ? (f ? 0 : loop) : g->edge_attr[e * n_feature + f];
 			value = value < 0 ? 0 : value < n_value[f] ? value : n_value[f] - 1;
-			kind[e] = kind[e] * n_value[f] + value;
+			kind[p] = kind[p] * n_value[f] + value;
 		}
 	}
-	struct nn_order in = nn_order_by(a, target, n, m->n_atom), out = nn_order_by(a, source, n, m->n_atom),
-			kinds = nn_order_by(a, kind, n, m->n_kind);
-	for (int64_t p = 0; p < n; p++)
-		position[in.item[p]] = p;
-	m->in = upload(t, &in, m->n_atom, n, source);
-	m->kind = upload(t, &in, m->n_atom, n, kind).item;
-	m->own = upload(t, &in, m->n_atom, n, position);
-	m->out = upload(t, &out, m->n_atom, n, target);
-	m->out_at = upload(t, &out, m->n_atom, n, position).item;
-	m->by_kind = upload(t, &kinds, m->n_kind, n, target);
-	m->kind_at = upload(t, &kinds, m->n_kind, n, position).item;
-	add_weights(t, m, &in, source, target);
+	return (struct nn_links){.n = g->n_atom,
+				 .n_source = g->n_atom,
+				 .n_item = n,
+				 .start = in.start,
+				 .source = source,
+				 .kind = kind,
+				 .degree = degree};
+}
+
+/* Items by key as they stand on the back end, with target[item] in place of each; their positions into at. */
+static struct k_csr sort_by(struct nn_tape *t, const int64_t *key, int64_t n_item, int64_t n, const int64_t *target,
+			    const int64_t **at)
+{
+	struct nn_order o = nn_order_by(nn_tape_arena(t), key, n_item, n);
+	*at = nn_tape_index(t, o.item, n_item);
+	for (int64_t i = 0; i < n_item; i++)
+		o.item[i] = target[o.item[i]];
+	return (struct k_csr){.n = n,
+			      .n_item = n_item,
+			      .start = nn_tape_index(t, o.start, n + 1),
+			      .item = nn_tape_index(t, o.item, n_item)};
+}
+
+struct nn_messages *nn_messages_new(struct nn_tape *t, const struct nn_links *l, int64_t n_kind)
+{
+	struct arena *a = nn_tape_arena(t);
+	struct nn_messages *m = arena_calloc(a, 1, sizeof *m);
+	int64_t n = l->n_item, *target = arena_alloc(a, (size_t)(2 * n + 1) * sizeof *target), *position = target + n;
+	for (int64_t v = 0; v < l->n; v++)
+		for (int64_t p = l->start[v]; p < l->start[v + 1]; p++) {
+			target[p] = v;
+			position[p] = p;
+		}
+	m->n_row = l->n;
+	m->n_source = l->n_source;
+	m->n_item = n;
+	m->n_kind = n_kind;
+	m->links = l;
+	m->in = (struct k_csr){.n = l->n,
+			       .n_item = n,
+			       .start = nn_tape_index(t, l->start, l->n + 1),
+			       .item = nn_tape_index(t, l->source, n)};
+	m->kind = nn_tape_index(t, l->kind, n);
+	m->own = m->in;
+	m->own.item = nn_tape_index(t, position, n);
+	m->out = sort_by(t, l->source, n, l->n_source, target, &m->out_at);
+	m->by_kind = sort_by(t, l->kind, n, n_kind, target, &m->kind_at);
 	return m;
+}
+
+struct nn_var *nn_message_weights(struct nn_tape *t, const struct nn_messages *m, bool gcn)
+{
+	const struct nn_links *l = m->links;
+	real *w = arena_alloc(nn_tape_arena(t), (size_t)(m->n_item + 1) * sizeof *w);
+	for (int64_t v = 0; v < l->n; v++)
+		for (int64_t p = l->start[v]; p < l->start[v + 1]; p++) {
+			double degree = (double)(l->start[v + 1] - l->start[v]);
+			w[p] = (real)(1 / (gcn ? sqrt((double)l->degree[p] * degree) : degree));
+		}
+	return nn_input(t, w, m->n_item, 1);
 }
 
 struct rule {
@@ -105,7 +115,7 @@ struct nn_var *nn_message_sum(struct nn_tape *t, const struct nn_messages *m, st
 {
 	const struct kernels *k = nn_tape_kernels(t);
 	struct rule *r = arena_calloc(nn_tape_arena(t), 1, sizeof *r);
-	struct nn_var *y = nn_var_new(t, m->n_atom, x->d, x->g || table->g || (w && w->g));
+	struct nn_var *y = nn_var_new(t, m->n_row, x->d, x->g || table->g || (w && w->g));
 	*r = (struct rule){.m = m, .x = x, .table = table, .w = w, .y = y, .n_head = n_head};
 	k->message_sum(k, &m->in, m->kind, x->v, table->v, w ? w->v : NULL, n_head, y->v, x->d);
 	if (y->g)
