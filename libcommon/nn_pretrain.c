@@ -197,7 +197,11 @@ static double cosine(const real *a, const real *b, int64_t d)
 	return aa > 0 && bb > 0 ? ab / sqrt(aa * bb) : 0;
 }
 
-/* Rows of g become the next anchors until all are filled; a row that lies on an anchor already there is passed over. */
+/*
+ * Rows of g become the next anchors until all are filled; a row that points where an anchor does already is passed over:
+ * alike anchors share each assignment, and so get the same gradient and stay alike.
+ */
+#define TWIN_COSINE 0.95
 static void fill_anchors(struct nn_model *m, struct nn_tape *t, const struct nn_var *g)
 {
 	struct nn_param *weight = param(m, "memory.weight", 0), *filled = param(m, "memory.filled", 0);
@@ -214,7 +218,7 @@ static void fill_anchors(struct nn_model *m, struct nn_tape *t, const struct nn_
 		const real *x = row + i * d;
 		bool twin = cosine(x, x, d) == 0; /* a row of zeros points nowhere */
 		for (int64_t s = 0; s < held && !twin; s++)
-			twin = cosine(x, anchor + s * d, d) > 0.9999;
+			twin = cosine(x, anchor + s * d, d) > TWIN_COSINE;
 		if (!twin)
 			memcpy(anchor + held++ * d, x, (size_t)d * sizeof *anchor);
 	}

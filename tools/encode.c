@@ -13,7 +13,7 @@ struct encode {
 	struct opt_list out;
 	int64_t batch;
 	int device;
-	bool drop_input, partial, alone, plain;
+	bool drop_input, partial, alone, plain, shuffle_positions;
 };
 static const char *const devices[] = {"auto", "cpu", NULL};
 #define AT(member) offsetof(struct encode, member)
@@ -27,6 +27,8 @@ static const struct opt options[] = {
      .flags = OPT_RECORDS},
     {"no-hypergraph", 0, OPT_FLAG, NULL, "g, r and a without the stream's hyperedges", AT(alone), .flags = OPT_RECORDS},
     {"plain", 0, OPT_FLAG, NULL, "compute by the plain paths alone", AT(plain), .flags = OPT_RECORDS},
+    {"shuffle-positions", 0, OPT_FLAG, NULL, "control: deal a molecule's positions anew among its atoms",
+     AT(shuffle_positions), .flags = OPT_RECORDS},
     {"allow-partial", 0, OPT_FLAG, NULL, "use a model of a run that was stopped", AT(partial), .flags = 0},
     {0},
 };
@@ -88,7 +90,7 @@ static int header_write(struct run *r, struct ts_header *h, struct err *e)
 	struct arena *a = r->c->cli.arena;
 	const char *blas[1][2] = {{r->kernels.blas, r->kernels.build}};
 	struct ts_node node;
-	int rc = cli_node(r->c, false, &node, e), n = 0;
+	int rc = cli_node(r->c, r->c->shuffle_positions, &node, e), n = 0;
 	if (rc)
 		return rc;
 	if (r->c->drop_input) {
@@ -141,10 +143,37 @@ static int embedding_set(struct ts_map *m, int k, const real *from, int64_t d, s
 	return 0;
 }
 
+/* The same positions on other atoms: keyed by the positions, so that no batch and no order of records shows. */
+static int positions_shuffle(struct ts_map *m, uint64_t seed, struct err *e)
+{
+	const struct ts_tensor *pos;
+	struct rng r;
+	if (!ts_get(m, "pos"))
+		return 0;
+	int rc = ts_need_tensor(m, "pos", TS_F32, 2, &pos, e);
+	if (rc)
+		return rc;
+	int64_t n = pos->shape[0], *at = arena_alloc(m->arena, (size_t)(n + 1) * sizeof *at);
+	float *dealt = arena_alloc(m->arena, ts_tensor_nbytes(pos) + 1);
+	rng_init(&r, seed, rng_hash(pos->data, ts_tensor_nbytes(pos)));
+	for (int64_t i = 0; i < n; i++)
+		at[i] = i;
+	rng_shuffle(&r, at, n);
+	for (int64_t i = 0; i < n; i++)
+		memcpy(dealt + 3 * i, (const float *)pos->data + 3 * at[i], 3 * sizeof *dealt);
+	ts_set_tensor(m, "pos", TS_F32, dealt, 2, n, (int64_t)3);
+	return 0;
+}
+
 static int block(void *ctx, struct ts_map *const *rec, int64_t n, struct err *e)
 {
 	struct run *r = ctx;
 	struct nn_embeddings out;
+	for (int64_t i = 0; i < n && r->c->shuffle_positions; i++) {
+		int rc = positions_shuffle(rec[i], (uint64_t)r->c->cli.seed, e);
+		if (rc)
+			return rc;
+	}
 	unsigned want = r->mixes ? r->want | 1u << NN_EMB_UNIFIED : r->want,
 		 now = r->mixes ? r->want & ~AFTER : r->want;
 	int rc = nn_infer_embeddings(&r->infer, (const struct ts_map *const *)rec, n, want, &out, e);

@@ -1,5 +1,6 @@
 /* score - metrics of predictions with labels. */
 #include "cli.h"
+#include "learn_retrieval.h"
 #include "learn_scores.h"
 
 #include <fcntl.h>
@@ -9,7 +10,7 @@
 struct conf {
 	struct cli cli;
 	const char *labels, *curves;
-	struct opt_list metric;
+	struct opt_list metric, retrieval;
 	bool json;
 	int64_t bootstrap;
 };
@@ -17,6 +18,8 @@ struct conf {
 static const struct opt options[] = {
     {"labels", 0, OPT_STR, "FILE", "a table with the labels, joined by row", AT(labels), OPT_RECORDS | OPT_DIGEST},
     {"metric", 0, OPT_LIST, "NAME,..", "roc-auc, pr-auc, rmse, mae, r2", AT(metric), OPT_RECORDS},
+    {"retrieval", 0, OPT_LIST, "FROM:TO,..", "how often one embedding of a molecule finds another, in a stream",
+     AT(retrieval), OPT_RECORDS},
     {"json", 0, OPT_FLAG, NULL, "one JSON object", AT(json)},
     {"curves", 0, OPT_STR, "FILE", "a table of points of ROC, PR and calibration curves", AT(curves)},
     {"bootstrap", 0, OPT_INT, "N", "95 % intervals from N resamples of the rows", AT(bootstrap), OPT_RECORDS,
@@ -53,6 +56,21 @@ static int curves_write(const struct conf *c, const struct scores *s, struct err
 	return rc;
 }
 
+static int retrieval_write(const struct conf *c, struct err *e)
+{
+	struct cli_out o;
+	int rc = cli_out_open(&c->cli, false, &o, e);
+	if (rc)
+		return rc;
+	FILE *out = cli_text_open(o.fd, e);
+	rc = retrieval_run(&c->cli, c->retrieval.n, c->retrieval.items, out, e);
+	if ((fflush(out) || ferror(out)) && !rc)
+		rc = e->code;
+	fclose(out);
+	int rc_close = cli_out_close(&o, !rc, e);
+	return rc ? rc : rc_close;
+}
+
 static int result_write(const struct conf *c, const struct scores *s, struct err *e)
 {
 	struct cli_out o;
@@ -80,6 +98,11 @@ int main(int argc, char **argv)
 	int code = cli_begin(&c, sizeof c, "score", "[FILE]", options, NULL, argc, argv);
 	if (code >= 0)
 		return code;
+	if (c.retrieval.n) {
+		if (c.labels || c.curves || c.metric.n || c.json || c.bootstrap)
+			err_set(&e, ERR_USAGE, "--retrieval reads a stream and goes with no other option");
+		return e.code || retrieval_write(&c, &e) ? cli_fail(&c.cli, &e) : EXIT_DONE;
+	}
 	if (c.cli.n_file > 1) {
 		err_set(&e, ERR_USAGE, "one table of predictions at a time");
 		return cli_fail(&c.cli, &e);
