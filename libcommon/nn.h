@@ -57,6 +57,10 @@ void nn_tape_begin(struct nn_tape *t, bool train, uint64_t seed, uint64_t step);
 /* After nn_tape_begin: BatchNorm reads and keeps its running statistics and nothing is dropped, though gradients may be
  * wanted (frozen statistics). */
 void nn_tape_use_running(struct nn_tape *t, bool want_grad);
+/* While keep is set, BatchNorm takes the statistics of its rows and leaves the running ones as they are. A new step
+ * clears it. */
+void nn_tape_keep_running(struct nn_tape *t, bool keep);
+bool nn_tape_keeps_running(const struct nn_tape *t);
 const struct kernels *nn_tape_kernels(const struct nn_tape *t);
 bool nn_tape_is_training(const struct nn_tape *t);
 /* Step memory: back-end memory for tensors; host memory for indices and rules. Both live until nn_tape_begin. */

@@ -69,6 +69,7 @@ const struct opt nn_config_options[] = {
     NUM("w-align", "W", w_align, 0, 1e6, "weight of the alignment with the memory"),
     NUM("mask", "SHARE", mask, 0, 1, "share of atoms masked (0: no masking)"),
     ONE("mask-loss", "LOSS", mask_loss, mask_losses, "loss of masked atoms: ce or cosine"),
+    YES("mask-statistics", mask_statistics, "masked graphs move BatchNorm's running statistics too"),
     INT("stages", "N", stages, 1, 2, "1: all losses together; 2: structure module after the views"),
     ONE("hyper-by", "WHAT", hyper_by, hyper_bys, "hyperedges of a batch by code, view, fp or scaffold"),
     INT("hyper-k", "K", hyper_k, 1, 4096, "molecules of a hyperedge"),

@@ -111,6 +111,12 @@ static struct nn_var *batch_norm(struct nn_tape *t, struct nn_params *ps, const 
 				     .mean = nn_var_new(t, 1, x->d, false)->v,
 				     .inv = nn_var_new(t, 1, x->d, false)->v,
 				     .residual = residual ? residual->v : NULL};
+	if (nn_tape_keeps_running(t)) { /* what would move is thrown away */
+		struct nn_var *spare = nn_var_new(t, 2, x->d, false);
+		k->fill(spare->v, 2 * x->d, 0);
+		r->b.run_mean = spare->v;
+		r->b.run_var = spare->v + x->d;
+	}
 	k->batch_norm(k, &r->b, x->v, r->y->v);
 	if (r->y->g)
 		nn_tape_push(t, batch_norm_back, r);

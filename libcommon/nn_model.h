@@ -38,6 +38,7 @@ struct nn_config {
 	double w_con, w_self, w_cross, w_mask, w_align;
 	double mask;    /* share of atoms masked */
 	int mask_loss;  /* 0 ce, 1 cosine */
+	bool mask_statistics;
 	int64_t stages; /* 1 joint, 2 one after the other */
 
 	int hyper_by; /* enum nn_hyper_by */

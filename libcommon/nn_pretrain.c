@@ -88,7 +88,11 @@ static void add_term(struct nn_tape *t, struct nn_var **total, struct nn_var *te
 	*total = *total ? nn_add(t, *total, x) : x;
 }
 
-/* A second pass in which the drawn atoms are the mask class: their types are predicted from their outputs. */
+/*
+ * A second pass in which the drawn atoms are the mask class: their types are predicted from their outputs. Masked graphs
+ * are not what an encoder meets later: were their statistics mixed into the running ones, every embedding made
+ * afterwards would stand on a mean of two kinds of graphs.
+ */
 static struct nn_var *mask_loss(struct nn_model *m, struct nn_tape *t, const struct nn_batch *b,
 				const struct nn_draws *d)
 {
@@ -105,7 +109,9 @@ static struct nn_var *mask_loss(struct nn_model *m, struct nn_tape *t, const str
 		row[0] = 119;
 	}
 	g.x = x;
+	nn_tape_keep_running(t, !m->cfg.mask_statistics);
 	struct nn_var *h = nn_gather(t, nn_model_atoms(m, t, &g), d->mask, d->n_mask);
+	nn_tape_keep_running(t, false);
 	struct nn_var *y = nn_linear(t, h, param(m, "mask_head.weight", 0), param(m, "mask_head.bias", 0));
 	return m->cfg.mask_loss ? nn_scaled_cosine(t, y, label) : nn_cross_entropy(t, y, label);
 }

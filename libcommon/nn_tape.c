@@ -21,7 +21,7 @@ struct nn_tape {
 	int n_block;
 	size_t used; /* of the last block */
 	struct rule *last;
-	bool want_grad, batch_statistics;
+	bool want_grad, batch_statistics, keeps_running;
 	uint64_t seed, step, n_drop;
 };
 
@@ -96,6 +96,7 @@ void nn_tape_begin(struct nn_tape *t, bool train, uint64_t seed, uint64_t step)
 	arena_reset(t->arena);
 	t->last = NULL;
 	t->want_grad = t->batch_statistics = train;
+	t->keeps_running = false;
 	t->seed = seed;
 	t->step = step;
 	t->n_drop = 0;
@@ -105,6 +106,16 @@ void nn_tape_use_running(struct nn_tape *t, bool want_grad)
 {
 	t->batch_statistics = false;
 	t->want_grad = want_grad;
+}
+
+void nn_tape_keep_running(struct nn_tape *t, bool keep)
+{
+	t->keeps_running = keep;
+}
+
+bool nn_tape_keeps_running(const struct nn_tape *t)
+{
+	return t->keeps_running;
 }
 
 const struct kernels *nn_tape_kernels(const struct nn_tape *t)

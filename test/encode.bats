@@ -94,3 +94,32 @@ END
 	run -0 bash -c "encode -m pre.mts --drop-input y.mts | tscat --json | head -n 1 | jq -c .fields"
 	assert_output '["id","row","smiles","y","emb_c"]'
 }
+
+@test "score --retrieval: a molecule finds itself, a tie is a miss, and its geometry shows" {
+	encode -m "$model" --out c,c2d,c3d "$set" > e.mts
+	run -0 score --retrieval c:c,c2d:emb_c3d e.mts
+	assert_line --index 0 "$(printf 'from\tto\tamong\tn\ttop1\ttop10\trank')"
+	assert_line --index 1 "$(printf 'emb_c\temb_c\tall\t40\t1.0000\t1.0000\t1')"
+	assert_line --index 5 --regexp '^formula	formula	all	40	0\.[0-9]+'
+	# the same molecules once more: each ties with its twin
+	run -0 score --retrieval c:c e.mts e.mts
+	assert_line --index 1 "$(printf 'emb_c\temb_c\tall\t80\t0.0000\t1.0000\t2')"
+	assert_line --index 3 --partial "$(printf '\t80\t0.0000\t1.0000\t')"
+	run -1 score --retrieval c2d:himg e.mts
+	assert_output --partial 'no record has emb_himg: encode --out himg writes it'
+	run -2 score --retrieval c2d e.mts
+	assert_output --partial 'not FROM:TO'
+	run -2 score --retrieval c2d:c3d --json e.mts
+	run -1 bash -c 'head -c 3000 e.mts | score --retrieval c2d:c3d'
+}
+
+@test "--shuffle-positions: other geometry, the same graphs, whatever the block" {
+	encode -m "$model" --out c2d,c3d --drop-input "$set" > e.mts
+	encode -m "$model" --out c2d,c3d --drop-input --shuffle-positions --seed 3 "$set" > s.mts
+	encode -b 1 -j 2 -m "$model" --out c2d,c3d --drop-input --shuffle-positions --seed 3 "$set" | cmp - s.mts
+	of() { tscat --json "$1" | jq -c "select(.row != null) | .emb_$2"; }
+	cmp <(of e.mts c2d) <(of s.mts c2d)
+	run ! cmp -s <(of e.mts c3d) <(of s.mts c3d)
+	run -0 bash -c 'tscat --json -n 0 s.mts | head -n 1'
+	assert_output --partial 'shuffle-positions'
+}

@@ -186,3 +186,12 @@ header() {
 	run -0 awk -F '\t' 'NR > 1 { s += $4; t += $5 } END { print (s / t > 0.7 && s / t < 1.3) ? "good" : s / t }' p.tsv
 	assert_output good
 }
+
+@test "masked graphs leave the running statistics alone, or not: the same losses, other embeddings" {
+	for o in "" --mask-statistics; do
+		train --task pretrain --preset tiny --views 2d --w-align 0 --epochs 2 --batch 16 --log log$o $o -o m$o.mts "$set"
+		encode -m m$o.mts --out h2d "$set" | tscat --json - | jq -c 'select(.row != null) | .emb_h2d' > e$o
+	done
+	cmp <(jq -c 'select(.step) | .mask' log) <(jq -c 'select(.step) | .mask' log--mask-statistics)
+	run ! cmp -s e e--mask-statistics
+}
