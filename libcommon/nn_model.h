@@ -36,8 +36,8 @@ struct nn_config {
 	int contrast; /* enum nn_contrast */
 	double tau_con;
 	double w_con, w_self, w_cross, w_mask, w_align;
-	double mask;    /* share of atoms masked */
-	int mask_loss;  /* 0 ce, 1 cosine */
+	double mask;   /* share of atoms masked */
+	int mask_loss; /* 0 ce, 1 cosine */
 	bool mask_statistics;
 	int64_t stages; /* 1 joint, 2 one after the other */
 

@@ -89,8 +89,8 @@ static void add_term(struct nn_tape *t, struct nn_var **total, struct nn_var *te
 }
 
 /*
- * A second pass in which the drawn atoms are the mask class: their types are predicted from their outputs. Masked graphs
- * are not what an encoder meets later: were their statistics mixed into the running ones, every embedding made
+ * A second pass in which the drawn atoms are the mask class: their types are predicted from their outputs. Masked
+ * graphs are not what an encoder meets later: were their statistics mixed into the running ones, every embedding made
  * afterwards would stand on a mean of two kinds of graphs.
  */
 static struct nn_var *mask_loss(struct nn_model *m, struct nn_tape *t, const struct nn_batch *b,
@@ -204,8 +204,8 @@ static double cosine(const real *a, const real *b, int64_t d)
 }
 
 /*
- * Rows of g become the next anchors until all are filled; a row that points where an anchor does already is passed over:
- * alike anchors share each assignment, and so get the same gradient and stay alike.
+ * Rows of g become the next anchors until all are filled; a row that points where an anchor does already is passed
+ * over: alike anchors share each assignment, and so get the same gradient and stay alike.
  */
 #define TWIN_COSINE 0.95
 static void fill_anchors(struct nn_model *m, struct nn_tape *t, const struct nn_var *g)

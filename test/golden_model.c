@@ -31,7 +31,7 @@ static void configure(struct golden *g, struct nn_config *c)
 	c->sinkhorn_eps = golden_number(g, "eps_sinkhorn");
 	c->sinkhorn_queue = 0;
 	c->mask_statistics = true; /* as the reference has it */
-	c->anchor_init = 1; /* the file's anchors are all there from the start */
+	c->anchor_init = 1;        /* the file's anchors are all there from the start */
 	c->beta = golden_number(g, "beta");
 	c->w_swap = golden_number(g, "w_swap");
 	c->w_con = golden_number(g, "w_con");

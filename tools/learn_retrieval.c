@@ -54,7 +54,7 @@ static int vector_add(struct field *f, const struct ts_map *m, struct err *e)
 			square += (double)x[i] * x[i];
 		if (!isfinite(square))
 			return err_set(e, ERR_NUMERIC, "%s holds what is no number", f->name);
-		float *to = (float *)buf_reserve(&f->x, (size_t)d * sizeof *to);
+		float *to = (float *)(void *)buf_reserve(&f->x, (size_t)d * sizeof *to);
 		double scale = square > 0 ? 1 / sqrt(square) : 0;
 		for (int64_t i = 0; i < d; i++)
 			to[i] = (float)(x[i] * scale);
@@ -148,7 +148,7 @@ static void pair_write(const struct gathered *g, const struct field *from, const
 {
 	const int64_t *a = (const int64_t *)from->row.data, *b = (const int64_t *)to->row.data,
 		      *size = (const int64_t *)g->size.data;
-	const float *x = (const float *)from->x.data, *y = (const float *)to->x.data;
+	const float *x = (const float *)(const void *)from->x.data, *y = (const float *)(const void *)to->x.data;
 	int64_t *rank = malloc((size_t)(2 * g->n_mol + 1) * sizeof *rank);
 	if (!rank)
 		abort();
