@@ -212,6 +212,7 @@ int kernels_cpu(struct kernels *k, struct pool *pool, struct err *e)
 	kernels_cpu_optim(k);
 	kernels_cpu_loss(k);
 	kernels_cpu_hyper(k);
+	kernels_cpu_contrast(k);
 	return 0;
 }
 

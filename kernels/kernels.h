@@ -109,6 +109,8 @@ struct k_hyper {
 	bool sym; /* Dv^-1/2 H W De^-1 H^T Dv^-1/2, else Dv^-1 H W De^-1 H^T */
 };
 
+#define K_INFO_NCE_TAU 0.025 /* below it e^(-2 / tau), of opposite rows, is too small for float */
+
 struct kernels {
 	const char *name; /* "cpu", "cuda" */
 	const char *blas,
@@ -306,6 +308,18 @@ struct kernels {
 	void (*shrink)(const struct kernels *k, const real *a, real *y, int64_t n, int64_t d, double l);
 	void (*shrink_back)(const struct kernels *k, const real *a, const real *y, const real *g_y, real *g_a,
 			    int64_t n, int64_t d, double l);
+
+	/* ---- contrast (cpu_contrast.c) ---- */
+	/*
+	 * InfoNCE in both directions over unit rows u, v [n, d] (van den Oord et al. 2018), for tau >= K_INFO_NCE_TAU:
+	 * e [n, n] = exp((u_i . v_j - 1) / tau), row and col [n] its sums; loss[0] = mean over i of (log row_i +
+	 * log col_i) / 2 - (u_i . v_i - 1) / tau. No row needs its maximum: scores of unit rows are known bounds.
+	 */
+	void (*info_nce)(const struct kernels *k, const real *u, const real *v, int64_t n, int64_t d, double tau,
+			 real *e, real *row, real *col, real *loss);
+	/* From g_loss[0]. Overwrites e by the gradient of the scores; adds to g_u, g_v (each may be NULL). */
+	void (*info_nce_back)(const struct kernels *k, const real *u, const real *v, int64_t n, int64_t d, double tau,
+			      real *e, const real *row, const real *col, const real *g_loss, real *g_u, real *g_v);
 };
 
 /* Operations of the CPU table, one set a file; kernels_cpu calls them. */
@@ -319,6 +333,7 @@ void kernels_cpu_geometry(struct kernels *k);
 void kernels_cpu_optim(struct kernels *k);
 void kernels_cpu_loss(struct kernels *k);
 void kernels_cpu_hyper(struct kernels *k);
+void kernels_cpu_contrast(struct kernels *k);
 
 /* The table for the CPU; pool may be NULL (one thread). Compares sgemm with a double loop first: ERR_NUMERIC
  * when this OpenBLAS kernel computes nonsense on this machine. */
@@ -351,6 +366,7 @@ void kernels_ref(struct kernels *k);
 void kernels_ref_graph(struct kernels *k);
 void kernels_ref_pairs(struct kernels *k);
 void kernels_ref_norm(struct kernels *k);
+void kernels_ref_contrast(struct kernels *k);
 /* out_height and out_width from the rest: (side + 2 (kernel / 2) - kernel) / stride + 1. */
 void k_conv_set_out(struct k_conv *c);
 

@@ -357,4 +357,5 @@ void kernels_ref(struct kernels *k)
 	kernels_ref_graph(k);
 	kernels_ref_pairs(k);
 	kernels_ref_norm(k);
+	kernels_ref_contrast(k);
 }

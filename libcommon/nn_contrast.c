@@ -9,8 +9,43 @@ static int64_t *iota(struct nn_tape *t, int64_t n, int64_t shift)
 	return idx;
 }
 
+struct info_nce_rule {
+	struct nn_var *u, *v, *loss;
+	real *e, *row, *col;
+	double tau;
+};
+
+static void info_nce_back(struct nn_tape *t, void *ctx)
+{
+	const struct info_nce_rule *r = ctx;
+	const struct kernels *k = nn_tape_kernels(t);
+	k->info_nce_back(k, r->u->v, r->v->v, r->u->n, r->u->d, r->tau, r->e, r->row, r->col, r->loss->g, r->u->g,
+			 r->v->g);
+}
+
+static struct nn_var *info_nce_fused(struct nn_tape *t, struct nn_var *u, struct nn_var *v, double tau)
+{
+	const struct kernels *k = nn_tape_kernels(t);
+	struct info_nce_rule *r = arena_alloc(nn_tape_arena(t), sizeof *r);
+	size_t n = (size_t)u->n;
+	*r = (struct info_nce_rule){.u = u,
+				    .v = v,
+				    .loss = nn_var_new(t, 1, 1, u->g || v->g),
+				    .e = nn_tape_alloc(t, n * n * sizeof(real)),
+				    .row = nn_tape_alloc(t, n * sizeof(real)),
+				    .col = nn_tape_alloc(t, n * sizeof(real)),
+				    .tau = tau};
+	k->info_nce(k, u->v, v->v, u->n, u->d, tau, r->e, r->row, r->col, r->loss->v);
+	if (r->loss->g)
+		nn_tape_push(t, info_nce_back, r);
+	return r->loss;
+}
+
 static struct nn_var *info_nce(struct nn_tape *t, struct nn_var *x, struct nn_var *y, double tau)
 {
+	const struct kernels *k = nn_tape_kernels(t);
+	if (!k->plain && k->info_nce && tau >= K_INFO_NCE_TAU) /* a device may lack it */
+		return info_nce_fused(t, nn_unit(t, x), nn_unit(t, y), tau);
 	const int64_t *diagonal = iota(t, x->n, 0);
 	struct nn_var *s = nn_scale(t, nn_matmul(t, nn_unit(t, x), false, nn_unit(t, y), true), 1 / tau);
 	struct nn_var *rows = nn_mean(t, nn_pick(t, nn_log_softmax(t, s), diagonal));

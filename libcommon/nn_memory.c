@@ -32,9 +32,9 @@ static struct nn_var *hard_shrink(struct nn_tape *t, struct nn_var *a, double th
 void nn_memory_read(struct nn_tape *t, struct nn_var *g, struct nn_var *anchors, const struct nn_memory_config *c,
 		    struct nn_var **assign, struct nn_var **r)
 {
-	struct nn_var *sim = c->dot ? nn_matmul(t, g, false, anchors, true)
-				    : nn_matmul(t, nn_unit(t, g), false, nn_unit(t, anchors), true);
-	*assign = nn_softmax(t, nn_scale(t, sim, 1 / c->tau));
+	/* the temperature is divided out where the matrix is small */
+	struct nn_var *query = nn_scale(t, c->dot ? g : nn_unit(t, g), 1 / c->tau);
+	*assign = nn_softmax(t, nn_matmul(t, query, false, c->dot ? anchors : nn_unit(t, anchors), true));
 	if (c->shrink > 0)
 		*assign = hard_shrink(t, *assign, c->shrink);
 	*r = nn_matmul(t, *assign, false, anchors, false);

@@ -104,6 +104,21 @@ static void count_conv_back(const struct kernels *k, const struct k_conv *c, con
 	counted->conv_back(k, c, x, weight, g_y, g_x, g_weight);
 }
 
+static void count_info_nce(const struct kernels *k, const real *u, const real *v, int64_t n, int64_t d, double tau,
+			   real *e, real *row, real *col, real *loss)
+{
+	n_flop += 2.0 * (double)n * (double)n * (double)d;
+	counted->info_nce(k, u, v, n, d, tau, e, row, col, loss);
+}
+
+/* Of its two products one is counted as it calls. */
+static void count_info_nce_back(const struct kernels *k, const real *u, const real *v, int64_t n, int64_t d, double tau,
+				real *e, const real *row, const real *col, const real *g_loss, real *g_u, real *g_v)
+{
+	n_flop += g_u ? 2.0 * (double)n * (double)n * (double)d : 0;
+	counted->info_nce_back(k, u, v, n, d, tau, e, row, col, g_loss, g_u, g_v);
+}
+
 /* ---- inputs -------------------------------------------------------------------------------------------------------
  */
 
@@ -510,6 +525,8 @@ int main(int argc, char **argv)
 	b.k.gemm = count_gemm;
 	b.k.conv = count_conv;
 	b.k.conv_back = count_conv_back;
+	b.k.info_nce = count_info_nce;
+	b.k.info_nce_back = count_info_nce_back;
 	b.ps = nn_params_new(&b.k);
 	if (b.op->molecules)
 		molecules_read(&b);

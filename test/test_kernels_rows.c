@@ -107,6 +107,20 @@ static void op_softmax(const struct kernels *k, struct trial *t, struct size s)
 	}
 }
 
+static void op_info_nce(const struct kernels *k, struct trial *t, struct size s)
+{
+	int64_t n = s.n < 300 ? s.n : 300, d = s.d; /* the reference takes n^2 d */
+	real *u = hold(t, (size_t)(n * d) * sizeof *u), *v = hold(t, (size_t)(n * d) * sizeof *v);
+	real *e = hold(t, (size_t)(n * n) * sizeof *e), *row = out(t, n), *col = out(t, n), *loss = out(t, 1);
+	k->unit(k, in(t, n * d), u, row, n, d);
+	k->unit(k, in(t, n * d), v, col, n, d);
+	k->info_nce(k, u, v, n, d, 0.1, e, row, col, loss);
+	k->info_nce_back(k, u, v, n, d, 0.1, e, row, col, in(t, 1), out(t, n * d), out(t, n * d));
+	k->info_nce(k, u, v, n, d, K_INFO_NCE_TAU, e, row, col, loss);
+	k->info_nce_back(k, u, v, n, d, K_INFO_NCE_TAU, e, row, col, in(t, 1), out(t, n * d), NULL);
+	k->copy(out(t, n * n), e, (size_t)(n * n) * sizeof *e);
+}
+
 static void op_pick(const struct kernels *k, struct trial *t, struct size s)
 {
 	const int64_t *col = index_below(t, s.n, s.d);
@@ -126,7 +140,8 @@ static const struct named ops[] = {
     {"entries", op_entries}, {"relu", op_relu},         {"tanh", op_tanh},       {"swish", op_swish},
     {"ssp", op_ssp},         {"softplus", op_softplus}, {"sigmoid", op_sigmoid}, {"square", op_square},
     {"dropout", op_dropout}, {"adam", op_adam},         {"gemm", op_gemm},       {"rows", op_rows},
-    {"unit", op_unit},       {"softmax", op_softmax},   {"pick", op_pick},       {"shrink", op_shrink},
+    {"unit", op_unit},       {"softmax", op_softmax},   {"pick", op_pick},       {"info_nce", op_info_nce},
+    {"shrink", op_shrink},
 };
 
 /* ---- wrong variants that the harness must reject ---------------------------------------- */
@@ -145,6 +160,14 @@ static void add_row_nan(const struct kernels *k, const real *row, real *y, int64
 	right->fill(y, 1, (real)NAN);
 }
 
+/* Rows' sums where the columns' belong. */
+static void info_nce_back_rows(const struct kernels *k, const real *u, const real *v, int64_t n, int64_t d, double tau,
+			       real *e, const real *row, const real *col, const real *g_loss, real *g_u, real *g_v)
+{
+	(void)col;
+	right->info_nce_back(k, u, v, n, d, tau, e, row, row, g_loss, g_u, g_v);
+}
+
 static void test_mutants(const struct tables *t)
 {
 	struct kernels m = t->tested;
@@ -154,6 +177,11 @@ static void test_mutants(const struct tables *t)
 	m = t->tested;
 	m.add_row = add_row_nan;
 	tap_ok(!(worst_error(t, op_rows, &m, NULL) <= 1e-5), "mutant: NaN is caught");
+	if (t->on_cpu) {
+		m = t->tested;
+		m.info_nce_back = info_nce_back_rows;
+		tap_ok(!(worst_error(t, op_info_nce, &m, NULL) <= 1e-5), "mutant: rows taken for columns are caught");
+	}
 }
 
 /* Philox4x32-10, counter 0, key 0: 6627e8d5 e169c58d ... (known answers of Random123). */
