@@ -59,6 +59,22 @@ pipeline() {
 	run -1 awk -f "$ROOT/pipelines/table.awk" lines
 }
 
+@test "learning: retrieval on molecules held back, its controls, curves" {
+	cut -d, -f2 "$ROOT/examples/wellknown.csv" | tail -n +2 | head -n 60 > m.smi
+	run -0 make -s -f "$ROOT/pipelines/learning.mk" SMILES=m.smi OUT=l JOBS=2 SHARD=0/1 HELD=0.25 EPOCHS=2 BATCH=16 PRESET=tiny BIN="${BUILD:-$ROOT/build}/bin"
+	assert_output --partial 'usage'
+	run -0 awk -F '\t' '$3 == "all" { print $1 ":" $2, ($5 <= $6) }' l/retrieval.tsv
+	assert_line --index 0 'emb_c2d:emb_c3d 1'
+	assert_line --index 6 'formula:formula 1'
+	for f in losses memory; do
+		run -0 grep -c '<path' l/$f.svg
+		[ "$output" -gt 5 ]
+	done
+	assert_equal "$(wc -l < l/curves.tsv)" 7
+	run -0 awk -F '\t' 'NF != 11 || /nan/' l/curves.tsv
+	assert_output ""
+}
+
 @test "the demonstration goes the whole way, and knows more than shuffled labels do" {
 	run -0 make -s -f "$ROOT/pipelines/demo.mk" OUT=demo JOBS=2 BIN="${BUILD:-$ROOT/build}/bin"
 	assert_output --partial 'demo/sheet.png'
