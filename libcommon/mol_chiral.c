@@ -115,6 +115,7 @@ void mol_volumes_find(const struct mol_ideal *id, struct arena *a, struct mol_vo
 		double scale = id->length_ang[bond[0]] * id->length_ang[bond[1]] * id->length_ang[bond[2]];
 		add_flat(id, i, nbr[0], nbr[1], nbr[2], scale, 1, out);
 	}
+	out->n_flat = out->n - out->n_stereo;
 	for (int b = 0; b < m->n_bond; b++) {
 		const struct mol_plane *p = &id->plane[b];
 		int j = m->bond[b].a, k = m->bond[b].b;

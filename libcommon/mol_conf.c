@@ -1,12 +1,15 @@
 /* mol_conf.c - the conformers of a molecule: its fragments embedded one by one, laid side by side. */
 #include "mol_conf.h"
 #include "mol_dg.h"
+#include "mol_rotor.h"
 
 #include <stdio.h>
 #include <string.h>
 
 static const double APART_ANG = 3;
-enum { N_SPARE = 3 }; /* conformers made beyond those asked for, in the place of bad ones */
+static const double SPREAD_KCAL = 1.5;
+enum { N_DESCENT = 4 }; /* searches of good turns for the first conformer */
+enum { N_SPARE = 3 };   /* conformers made beyond those asked for, in the place of bad ones */
 
 /* Molecule that holds fragment `which` of m alone; to_whole [its n_atom] are the atoms' indices in m. */
 static struct mol *cut_fragment(const struct mol *m, int which, struct arena *a, int32_t **to_whole)
@@ -164,12 +167,13 @@ struct maker {
 	struct part *part;
 	struct mol_ff *ff; /* NULL: none */
 	struct mol_lbfgs *lbfgs;
+	struct mol_rotors *rotors;
 	struct mol_reject why; /* the last failure */
 	bool spoilt;           /* it was the force field's, not the embedding's */
 };
 
-/* Conformer number c into pos; false: k->why says why not. */
-static bool make_one(struct maker *k, int c, double *pos)
+/* Conformer number c into pos, as good as can be or one of the many others; false: k->why says why not. */
+static bool make_one(struct maker *k, int c, bool best, double *pos)
 {
 	double edge = 0;
 	k->spoilt = false;
@@ -183,8 +187,12 @@ static bool make_one(struct maker *k, int c, double *pos)
 	if (!k->ff)
 		return true;
 	static const struct mol_lbfgs_opts DESCENT = {.max_iter = 1000, .g_tol = 0.02, .f_tol = 1e-6, .max_step = 0.3};
-	struct mol_lbfgs_result r;
-	mol_ff_minimise(k->ff, pos, k->lbfgs, &DESCENT, &r);
+	struct mol_lbfgs_result found;
+	struct mol_rotor_opts search = {.n_start = best ? N_DESCENT : 1, .kt_kcal = best ? 0 : SPREAD_KCAL};
+	struct rng r;
+	rng_init(&r, k->o->seed, k->key ^ ((uint64_t)c + 1) * 0xD1B54A32D192ED03);
+	mol_rotors_search(k->rotors, &search, &r, pos);
+	mol_ff_minimise(k->ff, pos, k->lbfgs, &DESCENT, &found);
 	k->spoilt = !mol_gate_check(k->m, pos, MOL_GATE_ALL, &k->why);
 	return !k->spoilt;
 }
@@ -195,7 +203,7 @@ static void make_all(struct maker *k, struct mol_conf_set *s)
 	int want = k->o->n_conf;
 	/* a shape that the force field spoils gets another chance; what never worked will not work next time */
 	for (int c = 0; c < want + N_SPARE && s->n < want && (s->n || c < N_SPARE); c++) {
-		bool good = make_one(k, c, s->pos + 3 * (size_t)s->n_atom * (size_t)s->n);
+		bool good = make_one(k, c, !s->n, s->pos + 3 * (size_t)s->n_atom * (size_t)s->n);
 		s->n += good;
 		if (!good && !k->ff && !s->n)
 			break;
@@ -217,8 +225,10 @@ int mol_conf_generate(const struct mol *m, const struct mol_conf_opts *o, struct
 	int rc = o->ff == MOL_CONF_FF_NONE ? 0 : mol_conf_ff_new(m, o->ff, a, &k.ff, why, e);
 	if (rc < 0)
 		return rc;
-	if (k.ff)
+	if (k.ff) {
 		k.lbfgs = mol_lbfgs_new(a, 3 * m->n_atom);
+		k.rotors = mol_rotors_new(m, k.ff, a);
+	}
 	k.part = arena_calloc(a, (size_t)m->n_fragment + 1, sizeof *k.part);
 	for (int f = 0; f < m->n_fragment; f++) {
 		k.part[f].m = cut_fragment(m, f, a, &k.part[f].to_whole);

@@ -67,7 +67,8 @@ struct mol_volume {
 	float lo, hi, weight, scale;
 };
 struct mol_volumes {
-	int n_stereo, n; /* the first n_stereo are centres */
+	int n_stereo, n_flat,
+	    n; /* the first n_stereo are stereo centres, then n_flat planar centres, then planar bonds */
 	struct mol_volume *v;
 };
 void mol_volumes_find(const struct mol_ideal *id, struct arena *a, struct mol_volumes *out);
@@ -122,12 +123,20 @@ struct mol_dgerror {
 	struct mol_volumes volumes;
 	struct mol_torsions torsions;
 	double w_near, w_stereo, w_flat, w_torsion, w_fourth;
-	int64_t n_pair_done; /* pairs evaluated so far: the measure of work */
+	int64_t n_pair_done;      /* pairs evaluated so far: the measure of work */
+	struct ff_metric *metric; /* of the near pairs and planar centres (mol_dgmetric.c) */
+	double *scratch;          /* [n, 3] */
 };
 struct mol_dgerror *mol_dgerror_new(const struct mol_ideal *id, const struct mol_bounds *b, struct arena *a);
 /* A mol_lbfgs_fn; ctx is a struct mol_dgerror; x, g [4 np]. The pad of x holds far-away numbers, that of g is 0. */
 double mol_dgerror_value(void *ctx, const double *x, double *g);
 void mol_dgerror_pad(const struct mol_dgerror *f, double *x);
+
+/*
+ * For mol_lbfgs_opts.precondition, ctx a struct mol_dgerror: the stiffness of near pairs and planar centres at x in the
+ * place of L-BFGS' first guess, renewed every 30 steps.
+ */
+void mol_dgerror_precondition(void *ctx, const double *x, int n_iter, double *d);
 
 /* ---- starting coordinates (mol_start4.c) -------------------------------- */
 

@@ -1,5 +1,6 @@
 /* mol_dgerror.c - what distance geometry minimises: value and gradient. */
 #include "mol_dg.h"
+#include "mol_ff_metric.h"
 
 #include <string.h>
 
@@ -38,6 +39,8 @@ struct mol_dgerror *mol_dgerror_new(const struct mol_ideal *id, const struct mol
 			p->inv_d2 = 4 / ((lo + hi) * (lo + hi));
 			p->weight = step == 1 ? 1 : 0.25;
 		}
+	f->metric = ff_metric_new(id->m, a);
+	f->scratch = arena_alloc(a, 3 * ((size_t)f->n + 1) * sizeof(double));
 	mol_volumes_find(id, a, &f->volumes);
 	mol_torsions_find(id, a, &f->torsions);
 	return f;

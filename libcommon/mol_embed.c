@@ -71,7 +71,7 @@ static const char *attempt(struct mol_embedder *e, struct rng *r, bool by_metric
 	else
 		mol_start_random(e->bounds, np, r, x);
 	mol_dgerror_pad(f, x);
-	struct mol_lbfgs_opts o = {.max_iter = 200, .g_tol = 1e-3, .f_tol = 1e-4, .max_step = 2};
+	struct mol_lbfgs_opts o = {.max_iter = 200, .g_tol = 1e-3, .f_tol = 3e-3, .max_step = 2};
 	struct mol_lbfgs_result res;
 	f->w_near = f->w_flat = f->w_torsion = 0;
 	f->w_stereo = 1;
@@ -81,6 +81,7 @@ static const char *attempt(struct mol_embedder *e, struct rng *r, bool by_metric
 	f->w_fourth = 0.5;
 	f->w_flat = 0.3;
 	f->w_torsion = 0.05;
+	o.precondition = mol_dgerror_precondition;
 	mol_lbfgs_minimise(e->lbfgs, 4 * np, x, mol_dgerror_value, f, &o, &res);
 	const char *bad = judge_centers(e, x, depth);
 	if (bad)
@@ -95,7 +96,7 @@ static const char *attempt(struct mol_embedder *e, struct rng *r, bool by_metric
 	f->w_fourth = 0;
 	o.max_step = 0.5;
 	o.max_iter = 300;
-	o.f_tol = 1e-5;
+	o.f_tol = 1e-4;
 	mol_lbfgs_minimise(e->lbfgs, 4 * np, x, mol_dgerror_value, f, &o, &res);
 	for (int i = 0; i < n; i++)
 		for (int c = 0; c < 3; c++)
