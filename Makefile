@@ -28,8 +28,9 @@ LDSAN := -fsanitize=address,undefined
 endif
 ALL_CFLAGS := -std=c11 $(OPTIM) $(WARN) -Wmissing-prototypes -Wstrict-prototypes $(BASE) $(CFLAGS)
 ALL_CXXFLAGS := -std=c++17 $(OPTIM) $(WARN) $(BASE) $(CXXFLAGS)
-# Loops of kernels/ are vectorised; what they may not do is reorder sums or contract products.
+# Loops of kernels/ and of painting are vectorised; what they may not do is reorder sums or contract products.
 KERNEL_CFLAGS := -O3 -fno-math-errno -fno-trapping-math
+HOT := libcommon/mol_raster.c libcommon/mol_deflate.c libcommon/mol_png.c
 # Asked when they are used: `make check` installs what is missing and goes on.
 OB_CFLAGS = $(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags openbabel-3 2>/dev/null))
 OB_LIBS = $(shell $(PKG_CONFIG) --libs openbabel-3 2>/dev/null)
@@ -102,8 +103,8 @@ $(B)/obj/%.o: %.cc $(B)/flags.cxx
 $(call obj,kernels/device.c) $(call dbl,kernels/device.c): private ALL_CFLAGS += -DKERNELS_ABI='"$(ABI)"'
 $(B)/gen/%.o: $(B)/gen/%.c $(B)/flags.c
 	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
-$(call obj,$(SRC_kernels)) $(call dbl,$(SRC_kernels)): $(B)/flags.kernels
-$(call obj,$(SRC_kernels)) $(call dbl,$(SRC_kernels)): private ALL_CFLAGS += $(KERNEL_CFLAGS)
+$(call obj,$(SRC_kernels) $(HOT)) $(call dbl,$(SRC_kernels)): $(B)/flags.kernels
+$(call obj,$(SRC_kernels) $(HOT)) $(call dbl,$(SRC_kernels)): private ALL_CFLAGS += $(KERNEL_CFLAGS)
 SCHEMAS := $(sort $(wildcard schemas/*.schema))
 $(B)/gen/schema_table.c: $(SCHEMAS) schemas/table.awk
 	@mkdir -p $(@D)

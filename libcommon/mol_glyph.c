@@ -163,19 +163,25 @@ void glyph_walk(const char *text, double x, double y, double cap_px, glyph_strok
 }
 
 struct brush {
-	struct raster r;
+	struct raster *r;
 	double width;
 	const uint8_t *color;
 };
 static void brush_stroke(void *ctx, double x0, double y0, double x1, double y1)
 {
 	struct brush *b = ctx;
-	raster_line(&b->r, x0, y0, x1, y1, b->width, b->color);
+	raster_line(b->r, x0, y0, x1, y1, b->width, b->color);
+}
+
+void raster_text(struct raster *r, const char *text, double x, double y, double cap_px, const uint8_t color[3])
+{
+	struct brush b = {r, glyph_pen_px(cap_px), color};
+	glyph_walk(text, x, y, cap_px, brush_stroke, &b);
 }
 
 void mol_text_paint(uint8_t *rgb, int32_t w, int32_t h, const char *text, double x, double y, double cap_px,
 		    const uint8_t color[3])
 {
-	struct brush b = {{rgb, w, h}, glyph_pen_px(cap_px), color};
-	glyph_walk(text, x, y, cap_px, brush_stroke, &b);
+	struct raster r = {.rgb = rgb, .w = w, .h = h};
+	raster_text(&r, text, x, y, cap_px, color);
 }

@@ -49,23 +49,28 @@ static int palette_index(struct palette *t, uint32_t c)
 
 enum { MAX_DROP = 1 }; /* bits of a channel that nobody misses at the edge of a line */
 
-/* How many of n pixels, from the first on, are as the first: many bytes at a time with those one pixel further. */
-static int32_t run_length(const uint8_t *p, int32_t n, int channels)
+/* Indices of n pixels, of eight white ones at a time; false when the palette is full. */
+static bool row_index(struct palette *t, const uint8_t *p, int32_t n, int channels, int drop, uint8_t *index)
 {
-	size_t nbytes = (size_t)(n - 1) * (size_t)channels, at = 0;
-	if (nbytes && p[0] != p[channels])
-		return 1;
-	while (at + 64 <= nbytes && !memcmp(p + at, p + at + channels, 64))
-		at += 64;
-	for (uint64_t x, y; at + 8 <= nbytes; at += 8) {
-		memcpy(&x, p + at, 8);
-		memcpy(&y, p + at + channels, 8);
-		if (x != y)
-			break;
+	int white = palette_index(t, 0xffffff); /* the ground of every drawing */
+	for (int32_t x = 0; x < n;) {
+		uint64_t w[3];
+		if (channels == 3 && n - x >= 8) {
+			memcpy(w, p + 3 * (int64_t)x, sizeof w);
+			if ((w[0] & w[1] & w[2]) == UINT64_MAX) {
+				memset(index + x, white, 8);
+				x += 8;
+				continue;
+			}
+		}
+		for (int32_t end = n - x < 8 ? n : x + 8; x < end; x++) {
+			int at = palette_index(t, color_rounded(p + (int64_t)x * channels, channels, drop));
+			if (at < 0)
+				return false;
+			index[x] = (uint8_t)at;
+		}
 	}
-	while (at < nbytes && p[at] == p[at + (size_t)channels])
-		at++;
-	return (int32_t)(channels == 3 ? at / 3 : at) + 1;
+	return true;
 }
 
 /*
@@ -74,27 +79,24 @@ static int32_t run_length(const uint8_t *p, int32_t n, int channels)
  */
 static bool palette_pack(struct palette *t, const uint8_t *pixels, int32_t w, int32_t h, int channels, struct buf *out)
 {
-	for (int drop = 0; drop <= MAX_DROP; drop++) {
+	bool few = false;
+	uint8_t *row = malloc((size_t)w + 1);
+	for (int drop = 0; drop <= MAX_DROP && !few && row; drop++) {
 		struct deflate d;
-		int at = 0;
 		memset(t, 0, sizeof *t);
 		out->n = 0;
 		deflate_begin(&d, out);
-		for (int32_t y = 0; y < h && at >= 0; y++) {
-			const uint8_t *row = pixels + (int64_t)y * w * channels;
-			deflate_run(&d, 0, 1); /* no filter; in a row that begins white, a part of its run */
-			for (int32_t x = 0, n; x < w && at >= 0; x += n) {
-				const uint8_t *p = row + (int64_t)x * channels;
-				n = run_length(p, w - x, channels);
-				at = palette_index(t, color_rounded(p, channels, drop));
-				deflate_run(&d, (uint8_t)at, n);
-			}
+		row[0] = 0; /* no filter; white too, so that the row's first run goes on from the last one's */
+		few = true;
+		for (int32_t y = 0; y < h && few; y++) {
+			few = row_index(t, pixels + (int64_t)y * w * channels, w, channels, drop, row + 1);
+			if (few)
+				deflate_bytes(&d, row, (int64_t)w + 1);
 		}
 		deflate_end(&d);
-		if (at >= 0)
-			return true;
 	}
-	return false;
+	free(row);
+	return few;
 }
 
 static void bytes_append(png_structp png, png_bytep data, png_size_t n)

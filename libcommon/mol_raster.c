@@ -37,41 +37,112 @@ static void span(double low, double high, int32_t n, int32_t *first, int32_t *la
 	*last = high >= n ? n - 1 : high <= 0 ? -1 : (int32_t)high;
 }
 
+/* ---- lines ---- */
+
+/* Parts of a pixel; steps of cover; pixels looked at at once. */
+enum { SUB = 16, LEVELS = RASTER_LEVELS, CHUNK = 8 };
+
 /*
- * Of each row, what the strip of half-width `reach` about the line cuts from the line's box. Beside the line the
- * distance is that to an endless one, beyond its ends that to the end.
+ * A line in whole parts of a pixel. Cross and dot product of a pixel with it are then whole numbers, which change by
+ * the same amount from pixel to pixel and are the same from whichever end the line is looked at.
  */
+struct stroke {
+	int32_t x, y, ex, ey, limit; /* from, along, and the dot product at the end: 0 for a point */
+	int32_t cross[CHUNK], dot[CHUNK];
+	float to_px, reach, strength;
+};
+
+static struct stroke stroke_make(int32_t x0, int32_t y0, int32_t x1, int32_t y1, double width)
+{
+	struct stroke s = {.x = x0, .y = y0, .ex = x1 - x0, .ey = y1 - y0};
+	s.limit = s.ex * s.ex + s.ey * s.ey;
+	if (!s.limit) /* any direction will do */
+		s.ex = 1;
+	s.to_px = (float)(1 / (SUB * sqrt(s.limit ? s.limit : 1)));
+	s.reach = (float)(at_least(width, 1) / 2 + 0.5);
+	s.strength = (float)(LEVELS * at_most(width, 1));
+	for (int k = 0; k < CHUNK; k++)
+		s.cross[k] = k * SUB * s.ey, s.dot[k] = k * SUB * s.ex;
+	return s;
+}
+
+/* How much the line covers of CHUNK pixels beginning with one of these products, 0 to LEVELS. */
+static inline void stroke_levels(const struct stroke *s, int32_t cross, int32_t dot, int32_t *level)
+{
+	for (int k = 0; k < CHUNK; k++) {
+		float away = (float)(cross + s->cross[k]) * s->to_px;
+		float before = (float)-(dot + s->dot[k]), after = (float)(dot + s->dot[k] - s->limit);
+		float beyond = before > after ? before : after;
+		beyond = (beyond > 0 ? beyond : 0) * s->to_px;
+		float cover = s->reach - sqrtf(away * away + beyond * beyond);
+		cover = cover > 0 ? cover : 0;
+		cover = cover < 1 ? cover : 1;
+		level[k] = (int32_t)(cover * s->strength + 0.5f);
+	}
+}
+
+/* What a colour makes of white at each level. */
+static void ink_mix(struct raster *r, const uint8_t color[3])
+{
+	if (r->inked && !memcmp(r->color, color, 3))
+		return;
+	memset(r->ink, 255, sizeof r->ink);
+	for (int k = 0; k <= LEVELS; k++)
+		blend(r->ink[k], color, 256 / LEVELS * k);
+	memcpy(r->color, color, 3);
+	r->inked = true;
+}
+
+static inline bool is_white(const uint8_t *p) /* CHUNK pixels */
+{
+	uint64_t word[3];
+	memcpy(word, p, sizeof word);
+	return (word[0] & word[1] & word[2]) == UINT64_MAX;
+}
+
+/* Paints n pixels, CHUNK of them mostly and on white mostly: that goes without a decision a pixel. */
+static inline void levels_paint(struct raster *r, uint8_t *p, int32_t n, const int32_t *level)
+{
+	if (n >= CHUNK && is_white(p)) {
+		for (int k = 0; k < CHUNK - 1; k++) /* a byte too many, which the next pixel sets right */
+			memcpy(p + 3 * k, r->ink[level[k]], 4);
+		memcpy(p + 3 * (CHUNK - 1), r->ink[level[CHUNK - 1]], 3);
+		return;
+	}
+	for (int32_t k = 0; k < n && k < CHUNK; k++, p += 3)
+		if (level[k] && (p[0] & p[1] & p[2]) == 255)
+			memcpy(p, r->ink[level[k]], 3);
+		else if (level[k])
+			blend(p, r->color, 256 / LEVELS * level[k]);
+}
+
+/* Of each row, what the strip of half-width `reach` about the line cuts from the line's box. */
 void raster_line(struct raster *r, double x0, double y0, double x1, double y1, double width, const uint8_t color[3])
 {
-	double half = at_least(width, 1) / 2, strength = 256 * at_most(width, 1), reach = half + 0.5;
-	double ux = x1 - x0, uy = y1 - y0, len = sqrt(ux * ux + uy * uy), inverse = len > 1e-6 ? 1 / len : 0;
-	double box_left = at_most(x0, x1) - reach, box_right = at_least(x0, x1) + reach;
-	bool steep = fabs(uy) > 1e-9;
-	double slope = steep ? ux / uy : 0, broad = steep ? reach * len / fabs(uy) : 0;
-	int32_t top, bottom, left, right;
-	ux *= inverse, uy *= inverse;
-	if (inverse == 0) /* a point: any direction will do */
-		ux = 1, uy = 0, len = 0;
-	span(at_most(y0, y1) - reach, at_least(y0, y1) + reach, r->h, &top, &bottom);
+	int32_t qx0 = (int32_t)floor(x0 * SUB + 0.5), qy0 = (int32_t)floor(y0 * SUB + 0.5);
+	int32_t qx1 = (int32_t)floor(x1 * SUB + 0.5), qy1 = (int32_t)floor(y1 * SUB + 0.5);
+	struct stroke s = stroke_make(qx0, qy0, qx1, qy1, width);
+	int32_t top, bottom, left, right, level[CHUNK];
+	double reach = (double)s.reach, ux = qx1 - qx0, uy = qy1 - qy0;
+	double box_left = at_most(qx0, qx1) / SUB - reach, box_right = at_least(qx0, qx1) / SUB + reach;
+	double slope = uy != 0 ? ux / uy : 0, broad = uy != 0 ? reach * sqrt(ux * ux + uy * uy) / fabs(uy) : 1e9;
+	ink_mix(r, color);
+	span(at_most(qy0, qy1) / SUB - reach, at_least(qy0, qy1) / SUB + reach, r->h, &top, &bottom);
 	for (int32_t j = top; j <= bottom; j++) {
-		double wy = j + 0.5 - y0, x = x0 + wy * slope, a = box_left, b = box_right;
-		if (steep)
-			a = at_least(a, x - broad), b = at_most(b, x + broad);
-		span(a, b, r->w, &left, &right);
-		uint8_t *p = r->rgb + ((int64_t)j * r->w + left) * 3;
-		for (int32_t i = left; i <= right; i++, p += 3) {
-			double wx = i + 0.5 - x0, along = wx * ux + wy * uy, away = fabs(wx * uy - wy * ux);
-			double beyond = along < 0 ? along : along > len ? along - len : 0;
-			if (away >= reach)
-				continue;
-			if (beyond != 0)
-				away = sqrt(away * away + beyond * beyond);
-			double cover = reach - away;
-			if (cover > 0)
-				blend(p, color, cover >= 1 ? (int)(strength + 0.5) : (int)(cover * strength + 0.5));
+		double x = (double)qx0 / SUB + (j + 0.5 - (double)qy0 / SUB) * slope;
+		span(at_least(box_left, x - broad), at_most(box_right, x + broad), r->w, &left, &right);
+		int32_t wx = left * SUB + SUB / 2 - s.x, wy = j * SUB + SUB / 2 - s.y;
+		int32_t cross = wx * s.ey - wy * s.ex, dot = wx * s.ex + wy * s.ey;
+		uint8_t *row = r->rgb + (int64_t)j * r->w * 3;
+		for (int32_t i = left; i <= right; i += CHUNK) {
+			stroke_levels(&s, cross, dot, level);
+			levels_paint(r, row + 3 * (int64_t)i, r->w - i, level);
+			cross += CHUNK * SUB * s.ey, dot += CHUNK * SUB * s.ex;
 		}
 	}
 }
+
+/* ---- other shapes ---- */
 
 void raster_triangle(struct raster *r, const double x[3], const double y[3], const uint8_t color[3])
 {
@@ -108,7 +179,7 @@ void mol_picture_grey(const uint8_t *rgb, int64_t n, uint8_t *grey)
 
 void mol_scene_paint(const struct mol_scene *s, uint8_t *rgb)
 {
-	struct raster r = {rgb, s->size_px, s->size_px};
+	struct raster r = {.rgb = rgb, .w = s->size_px, .h = s->size_px};
 	memset(rgb, 255, (size_t)s->size_px * (size_t)s->size_px * 3);
 	for (int32_t i = 0; i < s->n_shape; i++) {
 		const struct mol_shape *h = &s->shape[i];
@@ -123,7 +194,7 @@ void mol_scene_paint(const struct mol_scene *s, uint8_t *rgb)
 			raster_disc(&r, h->x[0], h->y[0], h->width, h->rgb);
 			break;
 		case MOL_SHAPE_TEXT:
-			mol_text_paint(rgb, r.w, r.h, h->text, h->x[0], h->y[0], h->width, h->rgb);
+			raster_text(&r, h->text, h->x[0], h->y[0], h->width, h->rgb);
 			break;
 		}
 	}

@@ -160,7 +160,7 @@ int mol_sheet_encode(const struct mol_sheet *s, const char *label, struct buf *o
 		n_column++;
 	int32_t n_row = (n + n_column - 1) / n_column, w = s->size_px + 2 * EDGE_PX;
 	int32_t h = w + CAPTION_LINE_PX * (two ? 2 : 1), head = any ? HEAD_PX : 0;
-	struct raster r = {NULL, n_column * (w + 1) + 1, head + n_row * (h + 1) + 1};
+	struct raster r = {.w = n_column * (w + 1) + 1, .h = head + n_row * (h + 1) + 1};
 	r.rgb = malloc((size_t)r.w * (size_t)r.h * 3);
 	if (!r.rgb)
 		return err_set(e, ERR_MEMORY, "no memory for a contact sheet of %d x %d pixels", r.w, r.h);

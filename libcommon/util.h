@@ -78,6 +78,7 @@ char *arena_printf(struct arena *a, const char *fmt, ...) __attribute__((format(
 struct buf {
 	uint8_t *data;
 	size_t n, cap;
+	bool borrowed; /* data are somebody else's: not freed, and left behind when they must grow */
 };
 void buf_put(struct buf *b, const void *data, size_t n); /* aborts without memory */
 uint8_t *buf_reserve(struct buf *b, size_t n);           /* room for n more; returns the end */
@@ -252,6 +253,11 @@ struct io_atomic {
 int io_atomic_open(struct io_atomic *f, const char *path, struct err *e);
 int io_atomic_commit(struct io_atomic *f, struct err *e);
 void io_atomic_discard(struct io_atomic *f);
+/*
+ * One of many small files: n bytes as `name` in the folder dir_fd, replacing what was there. Whoever looks, and
+ * whenever we die, sees it whole or not at all; on the device it may come later (no fsync).
+ */
+int io_file_put(int dir_fd, const char *name, const void *data, size_t n, struct err *e);
 /* SIGTERM and SIGINT are noted, not obeyed; SIGPIPE is ignored (EPIPE tells). */
 void io_catch_signals(void);
 int io_stop_signal(void); /* 0, or the number of the signal that asked us to end */

@@ -144,10 +144,13 @@ uint8_t *buf_reserve(struct buf *b, size_t n)
 		size_t cap = b->cap ? b->cap : 256;
 		while (cap - b->n < n)
 			cap *= 2;
-		uint8_t *p = realloc(b->data, cap);
+		uint8_t *p = realloc(b->borrowed ? NULL : b->data, cap);
 		if (!p)
 			abort();
+		if (b->borrowed)
+			memcpy(p, b->data, b->n);
 		b->data = p;
+		b->borrowed = false;
 		b->cap = cap;
 	}
 	return b->data + b->n;
@@ -179,6 +182,7 @@ void buf_free(struct buf *b)
 {
 	if (!b)
 		return;
-	free(b->data);
+	if (!b->borrowed)
+		free(b->data);
 	*b = (struct buf){0};
 }

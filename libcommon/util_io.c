@@ -185,6 +185,44 @@ void io_atomic_discard(struct io_atomic *f)
 	f->temp[0] = 0;
 }
 
+/* Data into fd, which is closed whatever comes. */
+static int write_and_close(int fd, const void *data, size_t n, struct err *e)
+{
+	int rc = io_write_all(fd, data, n, e);
+	if (close(fd) && !rc)
+		rc = err_set_errno(e, ERR_IO, "cannot write");
+	return rc;
+}
+
+int io_file_put(int dir_fd, const char *name, const void *data, size_t n, struct err *e)
+{
+	char temp[NAME_MAX + 1], link[32];
+	/* A file without a name costs least, but takes only a name that is free, and not all file systems have it. */
+	int fd = openat(dir_fd, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666);
+	if (fd >= 0) {
+		snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+		int rc = io_write_all(fd, data, n, e);
+		bool named = !rc && !linkat(AT_FDCWD, link, dir_fd, name, AT_SYMLINK_FOLLOW);
+		if (close(fd) && named) {
+			rc = err_set_errno(e, ERR_IO, "cannot write %s", name);
+			unlinkat(dir_fd, name, 0);
+		}
+		if (rc || named)
+			return rc;
+	}
+	if (snprintf(temp, sizeof temp, ".%s.new", name) >= (int)sizeof temp)
+		return err_set(e, ERR_IO, "the file name %.40s... is too long", name);
+	fd = openat(dir_fd, temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	if (fd < 0)
+		return err_set_errno(e, ERR_IO, "cannot write %s", name);
+	int rc = write_and_close(fd, data, n, e);
+	if (!rc && renameat(dir_fd, temp, dir_fd, name))
+		rc = err_set_errno(e, ERR_IO, "cannot write %s", name);
+	if (rc)
+		unlinkat(dir_fd, temp, 0);
+	return rc;
+}
+
 /* ---- digests ---- */
 
 static void hex_of(XXH128_hash_t h, char hex[33])

@@ -7,7 +7,7 @@
  * been damaged by an earlier job: the job that it was at is done once more, alone, by its fresh successor, and is lost
  * only when that one dies too.
  */
-#include "util.h"
+#include "util_worker.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -31,12 +31,6 @@ enum {
 	KEEP_NBYTES = 64 << 10, /* a slot gives larger buffers back */
 };
 
-/* Message heads, both ways. Parent to child: job; child to parent: begun, result or failure of the run. */
-enum { MSG_JOB = 1, MSG_DONE, MSG_FAILED };
-struct head {
-	uint32_t kind, nbytes;
-};
-
 enum slot_state { SLOT_FREE, SLOT_WAITING, SLOT_SENT, SLOT_READY };
 struct slot {
 	enum slot_state state;
@@ -53,6 +47,7 @@ struct worker {
 	double since_s;        /* when it began the first of them, or was last heard of */
 	double begun_s;        /* when it began the first of them */
 	struct buf in;         /* bytes of an answer that is not whole yet */
+	struct share *share;   /* memory for large answers */
 };
 struct run {
 	const struct workers *w;
@@ -78,77 +73,6 @@ static struct slot *slot_of(struct run *r, int64_t job)
 	return &r->ring[job % r->n_ring];
 }
 
-static void buf_append_message(struct buf *b, uint32_t kind, const void *data, size_t n)
-{
-	struct head h = {kind, (uint32_t)n};
-	buf_put(b, &h, sizeof h);
-	buf_put(b, data, n);
-}
-
-/* ---- the child --------------------------------------------------------------- */
-
-/* 1: all n bytes; 0: the parent has closed; it never fails otherwise. */
-static int child_read(int fd, void *data, size_t n)
-{
-	char *p = data;
-	while (n) {
-		ssize_t k = read(fd, p, n);
-		if (k < 0 && errno == EINTR)
-			continue;
-		if (k <= 0)
-			return 0;
-		p += k;
-		n -= (size_t)k;
-	}
-	return 1;
-}
-
-static void child_write(int fd, const struct buf *b)
-{
-	for (size_t at = 0; at < b->n;) {
-		ssize_t k = send(fd, b->data + at, b->n - at, MSG_NOSIGNAL);
-		if (k < 0 && errno == EINTR)
-			continue;
-		if (k <= 0)
-			_exit(0); /* nobody listens */
-		at += (size_t)k;
-	}
-}
-
-static void child_main(const struct workers *w, int fd)
-{
-	struct buf job = {0}, out = {0};
-	struct err e = {0};
-	struct head h;
-	int rc = w->start ? w->start(w->ctx, &e) : 0;
-	if (!rc && w->confined)
-		rc = sandbox_enter(fd, &e);
-	while (!rc && child_read(fd, &h, sizeof h)) {
-		job.n = 0;
-		buf_reserve(&job, h.nbytes);
-		if (!child_read(fd, job.data, h.nbytes))
-			break;
-		job.n = h.nbytes;
-		h = (struct head){MSG_DONE, 0};
-		out.n = 0;
-		buf_put(&out, &h, sizeof h); /* results may be large: they are made where they are sent from */
-		rc = w->work(w->ctx, job.data, job.n, &out, &e);
-		if (rc < 0)
-			break;
-		rc = 0;
-		h.nbytes = (uint32_t)(out.n - sizeof h);
-		memcpy(out.data, &h, sizeof h);
-		child_write(fd, &out);
-	}
-	if (rc < 0) {
-		e.code = rc;
-		out.n = 0;
-		buf_append_message(&out, MSG_FAILED, &e, sizeof e);
-		child_write(fd, &out);
-	}
-	_exit(0);
-}
-
 /* ---- starting and ending workers ------------------------------------------------ */
 
 static int spawn(struct run *r, struct worker *k)
@@ -157,6 +81,10 @@ static int spawn(struct run *r, struct worker *k)
 	pid_t parent = getpid();
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd))
 		return err_set_errno(r->e, ERR_IO, "cannot start a worker");
+	if (!k->share)
+		k->share = worker_share_new();
+	for (int i = 0; k->share && i < SHARE_CELLS; i++) /* one that died may have given some without a word */
+		worker_share_release(k->share, i);
 	pid_t pid = fork();
 	if (pid < 0) {
 		int rc = err_set_errno(r->e, ERR_IO, "cannot start a worker");
@@ -181,7 +109,10 @@ static int spawn(struct run *r, struct worker *k)
 		for (int i = 0; i < r->n_worker; i++)
 			if (r->worker[i].pid > 0)
 				close(r->worker[i].fd);
-		child_main(r->w, fd[1]);
+		for (int i = 0; i < r->n_worker; i++)
+			if (&r->worker[i] != k)
+				worker_share_free(r->worker[i].share);
+		worker_main(r->w, fd[1], k->share);
 	}
 	close(fd[1]);
 	k->pid = pid;
@@ -238,7 +169,7 @@ static int send_jobs(struct run *r, struct worker *k, int64_t first, int64_t n_m
 		struct slot *s = slot_of(r, j);
 		if (s->state != SLOT_WAITING || (k->n_sent && out.n + s->job.n > PARCEL_NBYTES))
 			break;
-		buf_append_message(&out, MSG_JOB, s->job.data, s->job.n);
+		worker_message(&out, MSG_JOB, s->job.data, s->job.n);
 		s->state = SLOT_SENT;
 		k->n_sent++;
 	}
@@ -285,11 +216,16 @@ static struct slot *answer(struct run *r, struct worker *k, enum worker_status s
 	return s;
 }
 
+static struct slot *answer_good(struct run *r, struct worker *k)
+{
+	double took_ms = 1e3 * (now_s() - k->begun_s);
+	return answer(r, k, WORKER_OK, took_ms < INT_MAX ? (int)took_ms : INT_MAX);
+}
+
 /* The result is a message of the worker's buffer: a large one that stands there alone changes hands uncopied. */
 static void answer_done(struct run *r, struct worker *k, const uint8_t *data, size_t n)
 {
-	double took_ms = 1e3 * (now_s() - k->begun_s);
-	struct slot *s = answer(r, k, WORKER_OK, took_ms < INT_MAX ? (int)took_ms : INT_MAX);
+	struct slot *s = answer_good(r, k);
 	size_t n_head = sizeof(struct head);
 	if (n > KEEP_NBYTES && k->in.n == n_head + n) {
 		buf_free(&s->result);
@@ -345,6 +281,30 @@ static bool may_say(struct run *r, const struct worker *k, const struct head *h,
 	return !r->w->check || r->w->check(r->w->ctx, s->job.data, s->job.n, data, h->nbytes);
 }
 
+/* An answer in a cell, copied before it is judged: the worker could still write there. False: none says that. */
+static bool answer_shared(struct run *r, struct worker *k, const struct head *h, const uint8_t *data)
+{
+	struct lies l;
+	if (h->nbytes != sizeof l || k->n_sent < 1)
+		return false;
+	memcpy(&l, data, sizeof l);
+	if (!k->share || l.cell >= SHARE_CELLS || l.nbytes > SHARE_CELL_NBYTES - sizeof *h)
+		return false;
+	struct buf b = r->spare;
+	r->spare = (struct buf){0};
+	buf_put(&b, worker_share_cell(k->share, (int)l.cell) + sizeof *h, l.nbytes);
+	worker_share_release(k->share, (int)l.cell);
+	if (!may_say(r, k, &(struct head){MSG_DONE, l.nbytes}, b.data)) {
+		buf_free(&b);
+		return false;
+	}
+	struct slot *s = answer_good(r, k);
+	buf_free(&s->result);
+	s->result = b;
+	r->held_nbytes += b.n;
+	return true;
+}
+
 /* Whole messages at the front of what has come. A worker that says what none says is taken for crashed. */
 static int take_messages(struct run *r, struct worker *k)
 {
@@ -358,13 +318,13 @@ static int take_messages(struct run *r, struct worker *k)
 		if (k->in.n - at - sizeof h < h.nbytes)
 			break;
 		const uint8_t *data = k->in.data + at + sizeof h;
-		if (!may_say(r, k, &h, data))
+		if (h.kind == MSG_SHARED ? !answer_shared(r, k, &h, data) : !may_say(r, k, &h, data))
 			return lose_worker(r, k, WORKER_CRASHED, true);
 		if (h.kind == MSG_FAILED) {
 			rc = take_failure(r, data);
 			if (!rc)
 				return lose_worker(r, k, WORKER_CRASHED, true);
-		} else {
+		} else if (h.kind == MSG_DONE) {
 			answer_done(r, k, data, h.nbytes);
 			if (!k->in.n)
 				return 0; /* it went with its buffer */
@@ -529,6 +489,7 @@ int workers_run(const struct workers *w, struct err *e)
 done:
 	for (int i = 0; r.worker && i < r.n_worker; i++) {
 		reap(&r.worker[i], true);
+		worker_share_free(r.worker[i].share);
 		buf_free(&r.worker[i].in);
 	}
 	for (int64_t i = 0; r.ring && i < r.n_ring; i++) {

@@ -66,14 +66,14 @@ static int start(void *ctx, struct err *e)
 	return socket_fd < 0 ? err_set(e, ERR_IO, "no socket") : 0;
 }
 
-/* As util_workers.c and molprog_item.c have them. */
+/* As util_worker.h and molprog_item.c have them. */
 struct message {
 	uint32_t kind, nbytes;
 	int64_t item, row;
 	uint32_t outcome, column, n_text, n_side;
 	char rest[16];
 };
-enum { DONE = 2, FAILED = 3, HEAD = 32, RECORD = 0, WARNED = 1, REJECT = 2 };
+enum { DONE = 2, FAILED = 3, SHARED = 4, HEAD = 32, RECORD = 0, WARNED = 1, REJECT = 2 };
 
 static const struct message lies[] = {
     {DONE, 0},                                                                       /* nothing at all */
@@ -92,6 +92,10 @@ static const struct message lies[] = {
     {DONE, 0xfffffff0},                                                            /* a message without end */
     {FAILED, 5},
     {77, HEAD},
+    {SHARED, 8, .item = 9},                      /* in no cell */
+    {SHARED, 8, .item = (int64_t)0x7ffff << 32}, /* past the end of one */
+    {SHARED, 4, .item = 1},
+    {SHARED, 8, .item = (int64_t)(HEAD - 1) << 32},                   /* in one that holds nothing */
     {DONE, HEAD + 8, .outcome = RECORD, .rest = "\x81\xa5probe\x09"}, /* the truth, so that all this says something */
 };
 

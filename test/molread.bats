@@ -316,12 +316,12 @@ PY
 
 @test "a worker that was taken over and lies costs the molecule that it was at" {
 	local n
-	{ echo 'CC a'; for n in $(seq 0 14); do echo "CCC lie-$n"; echo "C b$n"; done; } > l.smi
+	{ echo 'CC a'; for n in $(seq 0 18); do echo "CCC lie-$n"; echo "C b$n"; done; } > l.smi
 	run -3 timeout 60 molprobe -j 2 --timeout 30 --rejects bad.tsv -o o l.smi
 	run -0 counts o
-	assert_output "17 31 14 0 0"
+	assert_output "21 39 18 0 0"
 	run -0 grep -c "	lie-[0-9]*	CCC	molprobe	crashed	the worker gave no answer that could be read" bad.tsv
-	assert_output 14
+	assert_output 18
 	run -0 bash -c 'tscat --tsv probe o | grep -c 9' # the last is no lie: it is what the others say that is refused
 	assert_output 1
 }

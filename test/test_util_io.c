@@ -2,10 +2,12 @@
 #include "tap.h"
 #include "util.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -126,6 +128,48 @@ static void test_files(void)
 	tap_ok(strcmp(hex, other) != 0, "another file has another digest");
 }
 
+/* Names in a folder, hidden ones too. */
+static int names_count(const char *path)
+{
+	int n = 0;
+	DIR *d = opendir(path);
+	for (struct dirent *x; d && (x = readdir(d));)
+		n += strcmp(x->d_name, ".") && strcmp(x->d_name, "..");
+	closedir(d);
+	return n;
+}
+
+static void test_small_files(void)
+{
+	struct err e = {0};
+	const char *path = in_folder("many");
+	char old[200], long_name[300] = "";
+	mkdir(path, 0777);
+	int dir = open(path, O_RDONLY | O_DIRECTORY);
+	snprintf(old, sizeof old, "%s/a", path);
+	tap_ok(!io_file_put(dir, "a", "first", 5, &e) && holds(old, "first"), "a small file");
+	tap_ok(!io_file_put(dir, "a", "second", 6, &e) && holds(old, "second") && names_count(path) == 1,
+	       "replaced, with nothing beside it");
+	struct rlimit keep, four;
+	getrlimit(RLIMIT_FSIZE, &keep);
+	four = keep, four.rlim_cur = 4;
+	signal(SIGXFSZ, SIG_IGN);
+	setrlimit(RLIMIT_FSIZE, &four); /* the write is cut after four bytes, and the next one fails */
+	tap_ok(io_file_put(dir, "a", "third", 5, &e) == ERR_IO, "one that does not fit: %s", e.msg);
+	e = (struct err){0};
+	tap_ok(io_file_put(dir, "b", "third", 5, &e) == ERR_IO, "under a new name");
+	setrlimit(RLIMIT_FSIZE, &keep);
+	tap_ok(holds(old, "second") && names_count(path) == 1, "leaves the old one, and no part of itself");
+	memset(long_name, 'x', sizeof long_name - 1);
+	e = (struct err){0};
+	tap_ok(io_file_put(dir, long_name, "x", 1, &e) == ERR_IO && names_count(path) == 1, "a name that is too long");
+	e = (struct err){0};
+	tap_ok(io_file_put(-1, "a", "x", 1, &e) == ERR_IO, "no folder");
+	close(dir);
+	unlink(old);
+	rmdir(path);
+}
+
 static void test_pipes(void)
 {
 	int fd[2];
@@ -191,6 +235,7 @@ int main(void)
 	test_errors();
 	test_memory();
 	test_files();
+	test_small_files();
 	test_pipes();
 	test_signal(0, "a blocked read");
 	test_signal(1, "waiting for workers");

@@ -78,7 +78,10 @@ static int plan_done(void *ctx, const uint8_t *job, size_t n_job, enum worker_st
 	if (s == WORKER_OK) {
 		p->right &= n == sizeof square + p->result_nbytes;
 		memcpy(&square, result, sizeof square);
-		p->right &= square == i * i && (!p->result_nbytes || result[n - 1] == (uint8_t)i);
+		p->right &= square == i * i;
+		const uint8_t *fill = result + sizeof square;
+		p->right &=
+		    !p->result_nbytes || (fill[0] == (uint8_t)i && !memcmp(fill, fill + 1, p->result_nbytes - 1));
 	} else {
 		p->right &= n == 0;
 		p->last_detail = detail;
@@ -142,6 +145,23 @@ static void test_order(void)
 	big.result_nbytes = 3 << 20;
 	tap_ok(!run(&big, 2, 10, &e) && whole(&big), "results of 3 MiB");
 	tap_ok(big.most_ahead <= 512, "jobs in flight are bounded (%d)", (int)big.most_ahead);
+}
+
+/* Results of these sizes lie in memory that the worker shares, or are sent where there is no room. */
+static void test_shared(void)
+{
+	static const size_t sizes[] = {16 << 10, 150 << 10, (1 << 20) - 16, (1 << 20) - 15, (1 << 20) + 1};
+	for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++)
+		for (int n_worker = 1; n_worker <= 3; n_worker++) {
+			struct plan p = usual;
+			struct err e = {0};
+			p.n_job = 210;
+			p.result_nbytes = sizes[k];
+			p.crash_at = n_worker == 2 ? -2 : -1;
+			tap_ok(!run(&p, n_worker, 10, &e) && whole(&p) && p.n_crash == (n_worker == 2 ? 30 : 0),
+			       "%d workers: results of %zu bytes%s", n_worker, sizes[k],
+			       n_worker == 2 ? ", every seventh job crashes" : "");
+		}
 }
 
 static void test_crash(void)
@@ -258,6 +278,7 @@ static void test_pool(void)
 int main(void)
 {
 	test_order();
+	test_shared();
 	test_crash();
 	test_failure();
 	test_speed();

@@ -19,6 +19,7 @@ struct conf {
 	uint64_t *names;
 	size_t n_name, cap_name;
 	struct mol_sheet *cells;
+	int png_dir, svg_dir; /* descriptors of the folders */
 };
 
 static const struct opt options[] = {
@@ -173,26 +174,13 @@ static void name_make(struct conf *c, const char *id, size_t n, int64_t row, cha
 		snprintf(name + k, 160 - k, "_%d", again);
 }
 
-/* A file that is there whole or not at all. */
-static int file_write(const char *dir, const char *name, const char *ending, const uint8_t *data, size_t n,
+static int file_write(int dir, const char *path, const char *name, const char *ending, const uint8_t *data, size_t n,
 		      struct err *e)
 {
-	char path[4096], temp[4096];
-	int len = snprintf(path, sizeof path, "%s/%s.%s", dir, name, ending);
-	if (len < 0 || (size_t)len >= sizeof path - 8)
-		return err_set(e, ERR_USAGE, "the path of %s is too long", name);
-	snprintf(temp, sizeof temp, "%s/.%s.%s.new", dir, name, ending);
-	int fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-	if (fd < 0)
-		return err_set_errno(e, ERR_IO, "cannot write %s", path);
-	int rc = io_write_all(fd, data, n, e);
-	if (close(fd) && !rc)
-		rc = err_set_errno(e, ERR_IO, "cannot write %s", path);
-	if (!rc && rename(temp, path))
-		rc = err_set_errno(e, ERR_IO, "cannot write %s", path);
-	if (rc)
-		unlink(temp);
-	return rc;
+	char file[200];
+	snprintf(file, sizeof file, "%s.%s", name, ending);
+	int rc = io_file_put(dir, file, data, n, e);
+	return rc ? err_add_place(e, path, -1, -1) : 0;
 }
 
 static int each(void *conf, int64_t row, const uint8_t *side, size_t n, struct err *e)
@@ -212,9 +200,9 @@ static int each(void *conf, int64_t row, const uint8_t *side, size_t n, struct e
 	if (c->png || c->svg)
 		name_make(c, (const char *)id, h.n_id, row, name);
 	if (c->png)
-		rc = file_write(c->png, name, "png", png, h.n_png, e);
+		rc = file_write(c->png_dir, c->png, name, "png", png, h.n_png, e);
 	if (c->svg && !rc)
-		rc = file_write(c->svg, name, "svg", svg, h.n_svg, e);
+		rc = file_write(c->svg_dir, c->svg, name, "svg", svg, h.n_svg, e);
 	if (!c->sheet || rc)
 		return rc;
 	snprintf(caption, sizeof caption, "%.*s", (int)(h.n_id < 200 ? h.n_id : 200), (const char *)id);
@@ -223,12 +211,15 @@ static int each(void *conf, int64_t row, const uint8_t *side, size_t n, struct e
 	return mol_sheet_add(c->cells, rgb, caption, has_value ? second : NULL, h.value, e);
 }
 
-static int dir_make(const char *path, struct err *e)
+/* The folder, made if need be: a descriptor, -1 without a path, or a failure in e. */
+static int dir_open(const char *path, struct err *e)
 {
-	struct stat st;
-	if (!path || !mkdir(path, 0777) || (errno == EEXIST && !stat(path, &st) && S_ISDIR(st.st_mode)))
-		return 0;
-	return err_set_errno(e, ERR_IO, "cannot make the folder %s", path);
+	if (!path)
+		return -1;
+	int fd = mkdir(path, 0777) && errno != EEXIST ? -1 : open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		err_set_errno(e, ERR_IO, "cannot make the folder %s", path);
+	return fd;
 }
 static int begin(void *conf, struct err *e)
 {
@@ -237,7 +228,9 @@ static int begin(void *conf, struct err *e)
 	if (nbytes > 15 << 20)
 		return err_set(e, ERR_USAGE, "%lld views of %lld pixels are more than a record may hold",
 			       (long long)c->n_view, (long long)c->size_px);
-	if (dir_make(c->png, e) || dir_make(c->svg, e))
+	c->png_dir = dir_open(c->png, e);
+	c->svg_dir = dir_open(c->svg, e);
+	if ((c->png && c->png_dir < 0) || (c->svg && c->svg_dir < 0))
 		return e->code;
 	if (c->sheet && !(c->cells = mol_sheet_new((int32_t)c->size_px)))
 		return err_set(e, ERR_MEMORY, "no memory for a contact sheet");
@@ -266,12 +259,16 @@ static int finish(void *conf, bool success, struct err *e)
 	buf_free(&png);
 	mol_sheet_free(c->cells);
 	free(c->names);
+	if (c->png_dir >= 0)
+		close(c->png_dir);
+	if (c->svg_dir >= 0)
+		close(c->svg_dir);
 	return rc;
 }
 
 int main(int argc, char **argv)
 {
-	struct conf c = {.base = MOLPROG_DEFAULTS, .size_px = 224, .n_view = 1};
+	struct conf c = {.base = MOLPROG_DEFAULTS, .size_px = 224, .n_view = 1, .png_dir = -1, .svg_dir = -1};
 	static const struct molprog_program p = {.name = "mol2img",
 						 .own = options,
 						 .seeded = true,
