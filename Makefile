@@ -43,7 +43,7 @@ NVCC ?= $(firstword $(wildcard $(CUDA_HOME)/bin/nvcc) $(shell command -v nvcc 2>
 # PTX for any device from Turing on: the driver compiles it when it is first used.
 CUDA_ARCH ?= -gencode arch=compute_75,code=compute_75
 ifeq ($(CUDA),auto)
-WITH_CUDA := $(if $(NVCC),1)
+WITH_CUDA := $(if $(SAN),,$(if $(NVCC),1))
 else
 WITH_CUDA := $(filter-out 0,$(CUDA))
 endif
@@ -120,7 +120,10 @@ $(B)/cuda/%.o: kernels/%.cu $(CUDA_HEADERS) $(B)/flags.cuda
 	$(or $(NVCC),$(error no nvcc: CUDA_HOME or NVCC says where it is)) $(CUDA_FLAGS) -DKERNELS_ABI='"$(ABI)"' -c -o $@ $<
 $(B)/lib/molrill/cuda.so: $(patsubst kernels/%.cu,$(B)/cuda/%.o,$(SRC_cuda))
 	@mkdir -p $(@D)
-	$(NVCC) -shared -o $@ $^ -lcublas
+	$(CXX) $(LDFLAGS) -shared -o $@ $^ -L$(CUDA_HOME)/lib64 -lcublas -lcudart_static -lrt -ldl -lpthread
+ifndef WITH_CUDA
+$(shell rm -f $(B)/lib/molrill/cuda.so)
+endif
 # The same text by the C++ compiler, over an emulated device.
 EMULATION_FLAGS := $(ALL_CXXFLAGS) -fPIC -Itest
 $(B)/emulated/obj/%.o: kernels/%.cu $(CUDA_HEADERS) test/emulation.h $(B)/flags.cxx

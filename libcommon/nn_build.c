@@ -150,6 +150,8 @@ int nn_model_add_parts(struct nn_model *m, unsigned parts, uint64_t seed, struct
 {
 	unsigned missing = parts & ~m->parts;
 	int rc = check_config(&m->cfg, m->views, parts | m->parts, e);
+	if (!rc)
+		rc = nn_model_offered(m->k, &m->cfg, parts | m->parts, e);
 	if (rc)
 		return rc;
 	if (missing & NN_PART_ENCODERS)

@@ -104,7 +104,7 @@ int nn_infer_logits(struct nn_infer *f, const struct ts_map *const *rec, int64_t
 		pass_add(sum, host, n, d, rec, pass);
 	}
 	passes_mean(sum, out, n, d, rec, n_pass);
-	return 0;
+	return kernels_check(&f->kernels, e);
 }
 
 /* Rows of the batch that the rows of encoder output `view` belong to; NULL: one each. */
@@ -164,7 +164,7 @@ int nn_infer_embeddings(struct nn_infer *f, const struct ts_map *const *rec, int
 			out->value[k] = arena_alloc(f->arena, (size_t)(n * out->width[k] + 1) * sizeof(real));
 			passes_mean(sum[k], out->value[k], n, out->width[k], rec, n_pass);
 		}
-	return 0;
+	return kernels_check(&f->kernels, e);
 }
 
 void nn_infer_mix(struct nn_infer *f, const real *unified, int64_t n, const struct nn_hyper *h, real *g, real *r)

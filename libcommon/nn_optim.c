@@ -70,6 +70,9 @@ int nn_optim_step(struct nn_optim *o, double lr, double *norm, struct err *e)
 	double length = sqrt(sum);
 	if (norm)
 		*norm = length;
+	int rc = kernels_check(o->k, e);
+	if (rc)
+		return rc;
 	if (!isfinite(length))
 		return err_set(e, ERR_NUMERIC, "the gradient is not finite");
 	double scale = o->c.clip > 0 && length > o->c.clip ? o->c.clip / length : 1;

@@ -225,6 +225,9 @@ void nn_backward_run(struct nn_tape *t)
 int nn_backward(struct nn_tape *t, struct nn_var *loss, struct err *e)
 {
 	double value = nn_scalar(t, loss);
+	int rc = kernels_check(t->k, e);
+	if (rc)
+		return rc;
 	if (!isfinite(value))
 		return err_set(e, ERR_NUMERIC, "the loss is not a finite number (%g)", value);
 	if (loss->g)

@@ -377,6 +377,9 @@ void emulation_run(const char *kernel, dim3 n_block, dim3 n_thread, size_t nbyte
 	int n = (int)(n_thread.x * n_thread.y), blocks = (int)(n_block.x * n_block.y);
 	if (order < 0) {
 		const char *name = getenv("EMULATION_ORDER");
+		const char *skip = getenv("EMULATION_SKIP");
+		if (skip && skipped < 0)
+			skipped = atoi(skip);
 		order = name && !strcmp(name, "descending") ? EMULATION_DESCENDING
 			: name && !strcmp(name, "permuted") ? EMULATION_PERMUTED
 							    : EMULATION_ASCENDING;

@@ -142,7 +142,8 @@ cublasStatus_t cublasSgemm(cublasHandle_t h, cublasOperation_t ta, cublasOperati
 
 enum { EMULATION_ASCENDING, EMULATION_DESCENDING, EMULATION_PERMUTED };
 extern "C" {
-/* Order of threads within blocks and of blocks from now on; at first that of EMULATION_ORDER, else ascending. */
+/* Order of threads within blocks and of blocks from now on; at first that of EMULATION_ORDER, else ascending.
+ * EMULATION_SKIP: the barrier left out from the start. */
 void emulation_set_order(int order);
 int emulation_n_site(void);                /* barriers met so far */
 const char *emulation_site_name(int site); /* "cuda_rows.cu:31" */

@@ -1,5 +1,5 @@
 /*
- * golden.c - runs case files of the arithmetic's oracle: build/test/golden [--plain] FILE...
+ * golden.c - runs case files of the arithmetic's oracle: build/test/golden [--plain] [--device cuda] FILE...
  *
  * TAP on stdout, one line a file with the largest errors of outputs and gradients. Built in float and, from the same
  * sources, in double (golden_double).
@@ -8,6 +8,7 @@
 
 #include "tap.h"
 
+#include <getopt.h>
 #include <stdlib.h>
 #include <zstd.h>
 
@@ -501,15 +502,24 @@ done:
 
 int main(int argc, char **argv)
 {
+	static const struct option long_options[] = {
+	    {"plain", no_argument, NULL, 'p'}, {"device", required_argument, NULL, 'd'}, {0}};
 	struct kernels k;
 	struct err e = {0};
-	if (kernels_cpu(&k, NULL, &e)) {
+	enum kernels_device device = KERNELS_CPU;
+	bool plain = false;
+	for (int c; (c = getopt_long(argc, argv, "", long_options, NULL)) != -1;) {
+		plain |= c == 'p';
+		if (c == 'd')
+			device = strcmp(optarg, "cuda") ? KERNELS_CPU : KERNELS_CUDA;
+	}
+	if (kernels_open(&k, device, NULL, &e)) {
 		printf("Bail out! %s\n", e.msg);
 		return 1;
 	}
-	k.plain = argc > 1 && !strcmp(argv[1], "--plain");
-	for (int i = 1 + k.plain; i < argc; i++)
+	k.plain |= plain;
+	for (int i = optind; i < argc; i++)
 		run_file(argv[i], &k);
-	kernels_cpu_free(&k);
+	kernels_close(&k);
 	return tap_done();
 }

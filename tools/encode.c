@@ -15,14 +15,13 @@ struct encode {
 	int device;
 	bool drop_input, partial, alone, plain, shuffle_positions;
 };
-static const char *const devices[] = {"auto", "cpu", NULL};
 #define AT(member) offsetof(struct encode, member)
 static const struct opt options[] = {
     {"model", 'm', OPT_STR, "MODEL", "the model", AT(model), .flags = OPT_RECORDS | OPT_DIGEST},
     {"out", 0, OPT_LIST, "NAME,..", "embeddings to write: h2d h3d himg c2d c3d cimg c g r a", AT(out),
      .flags = OPT_RECORDS},
     {"batch", 'b', OPT_INT, "N", "molecules of a block, at most 16", AT(batch), .min = 1, .max = NN_BLOCK_MOL},
-    {"device", 0, OPT_CHOICE, "NAME", "auto or cpu", AT(device), .choices = devices},
+    LEARN_DEVICE_OPTION(AT(device)),
     {"drop-input", 0, OPT_FLAG, NULL, "leave out graphs, conformers and pictures", AT(drop_input),
      .flags = OPT_RECORDS},
     {"no-hypergraph", 0, OPT_FLAG, NULL, "g, r and a without the stream's hyperedges", AT(alone), .flags = OPT_RECORDS},
@@ -225,6 +224,7 @@ static int segment_mix(struct run *r, struct err *e)
 			     .node = learn_hyper_node(&r->hyper),
 			     .value = value};
 	nn_infer_mix(&r->infer, (const real *)(const void *)r->unified.data, n, &h, mixed, mixed + n * d);
+	rc = kernels_check(&r->kernels, e);
 	for (int64_t i = 0; i < n && !rc; i++) {
 		const real *from[3] = {mixed + i * d, mixed + (n + i) * d, sum};
 		const uint8_t *data;
@@ -277,10 +277,10 @@ int main(int argc, char **argv)
 		return code;
 	struct pool *pool = pool_new((int)c.cli.n_worker);
 	const unsigned parts = NN_PART_ENCODERS | NN_PART_CODES | NN_PART_STRUCTURE;
-	int rc = c.model ? kernels_cpu(&r.kernels, pool, &e) : err_set(&e, ERR_USAGE, "which model? -m MODEL");
-	r.kernels.plain = c.plain;
+	const struct learn_device device = {.choice = c.device, .plain = c.plain, .pool = pool};
+	int rc = c.model ? learn_device_open(&r.kernels, &device, &e) : err_set(&e, ERR_USAGE, "which model? -m MODEL");
 	if (!rc)
-		rc = learn_model_open(c.model, parts, c.partial, &r.kernels, &r.model, &e);
+		rc = learn_model_open(c.model, parts, c.partial, &device, &r.kernels, &r.model, &e);
 	if (!rc)
 		rc = wanted_find(&r, &e);
 	if (!rc)
@@ -298,7 +298,7 @@ int main(int argc, char **argv)
 	segment_free(&r);
 	buf_free(&r.unified);
 	buf_free(&r.packed);
-	kernels_cpu_free(&r.kernels);
+	kernels_close(&r.kernels);
 	pool_free(pool);
 	return rc ? cli_fail(&c.cli, &e) : EXIT_DONE;
 }

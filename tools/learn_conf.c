@@ -40,6 +40,7 @@ static const struct opt own[] = {
      .flags = OPT_RECORDS},
     {"patience", 0, OPT_INT, "N", "stop after so many epochs without a better metric (0: never)", AT(patience),
      .flags = OPT_RECORDS, .max = 1e9},
+    LEARN_DEVICE_OPTION(AT(device)),
     {"plain", 0, OPT_FLAG, NULL, "compute by the plain paths alone", AT(plain), .flags = OPT_RECORDS},
     {"save-every", 0, OPT_INT, "N", "write the model every N steps (0: at the end)", AT(save_every), .max = 1e12},
     {"max-time", 0, OPT_INT, "SECONDS", "stop after this time, to go on with --resume (0: never)", AT(max_time),

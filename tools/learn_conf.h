@@ -3,6 +3,7 @@
 #define MOLRILL_LEARN_CONF_H
 
 #include "cli.h"
+#include "learn_device.h"
 #include "nn_model.h"
 
 enum learn_task { LEARN_PRETRAIN, LEARN_STRUCTURE, LEARN_FINETUNE };
@@ -11,7 +12,7 @@ enum learn_keep { LEARN_KEEP_BEST, LEARN_KEEP_LAST };
 struct learn_conf {
 	struct cli cli;
 	struct nn_config cfg; /* as typed over the preset's values */
-	int task, schedule, keep;
+	int task, schedule, keep, device;
 	const char *model, *log, *spool, *metric;
 	int64_t mem, epochs, batch, patience, save_every, max_time, warmup, step_size;
 	double lr, lr_min, gamma, weight_decay, clip;

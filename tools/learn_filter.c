@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-int learn_model_open(const char *path, unsigned parts, bool partial, const struct kernels *k, struct nn_model **m,
-		     struct err *e)
+int learn_model_open(const char *path, unsigned parts, bool partial, const struct learn_device *d, struct kernels *k,
+		     struct nn_model **m, struct err *e)
 {
 	struct nn_checkpoint *c;
 	int rc = nn_checkpoint_open(&c, path, e);
@@ -16,6 +16,8 @@ int learn_model_open(const char *path, unsigned parts, bool partial, const struc
 		rc =
 		    err_set(e, ERR_SCHEMA,
 			    "%s is of a run that was stopped: go on with train --resume, or say --allow-partial", path);
+	if (!rc && d)
+		rc = learn_device_fit(k, d, nn_checkpoint_config(c), parts & nn_checkpoint_parts(c), e);
 	if (!rc)
 		rc = nn_checkpoint_model(c, NULL, parts, k, NULL, m, e);
 	nn_checkpoint_close(c);

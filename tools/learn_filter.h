@@ -3,11 +3,15 @@
 #define MOLRILL_LEARN_FILTER_H
 
 #include "cli_stream.h"
+#include "learn_device.h"
 #include "nn_infer.h"
 
-/* Opens a model for inference with the given of its parts; refuses one that is not complete unless `partial`. */
-int learn_model_open(const char *path, unsigned parts, bool partial, const struct kernels *k, struct nn_model **m,
-		     struct err *e);
+/*
+ * Opens a model for inference with the given of its parts; refuses one that is not complete unless `partial`. A table
+ * that no model uses yet may be changed for another by learn_device_fit; d is NULL where it is in use.
+ */
+int learn_model_open(const char *path, unsigned parts, bool partial, const struct learn_device *d, struct kernels *k,
+		     struct nn_model **m, struct err *e);
 /* The door of a segment for this model; says on stderr which of its views the stream lacks. */
 int learn_model_door(const struct cli *c, const struct nn_model *m, const struct ts_header *h, struct err *e);
 

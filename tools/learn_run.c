@@ -96,6 +96,8 @@ static int model_begin(struct learn_run *r, struct err *e)
 	if (!rc && conf->task == LEARN_FINETUNE && cfg.use_structure &&
 	    (!base || !(nn_checkpoint_parts(base) & NN_PART_STRUCTURE)))
 		rc = err_set(e, ERR_USAGE, "--use-structure needs a model that has seen the structure stage: -m MODEL");
+	if (!rc)
+		rc = learn_device_fit(&r->kernels, &r->device, &cfg, parts, e);
 	if (!rc && base)
 		rc = nn_checkpoint_model(base, &cfg, parts, &r->kernels, NULL, &r->model, e);
 	else if (!rc)
@@ -364,8 +366,8 @@ static int run_begin(struct learn_run *r, struct err *e)
 		return rc;
 	cli_out_close(&out, false, e);
 	r->pool = pool_new((int)c->cli.n_worker);
-	rc = kernels_cpu(&r->kernels, r->pool, e);
-	r->kernels.plain = c->plain;
+	r->device = (struct learn_device){.choice = c->device, .plain = c->plain, .pool = r->pool};
+	rc = learn_device_open(&r->kernels, &r->device, e);
 	if (!rc)
 		rc = learn_data_read(&c->cli, &need, &r->data, e);
 	if (!rc && c->shuffle_labels && r->data.y)
@@ -405,7 +407,7 @@ static void run_end(struct learn_run *r)
 	nn_model_free(r->model);
 	arena_free(r->arena);
 	learn_data_free(&r->data);
-	kernels_cpu_free(&r->kernels);
+	kernels_close(&r->kernels);
 	pool_free(r->pool);
 }
 

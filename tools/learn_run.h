@@ -34,6 +34,7 @@ struct learn_run {
 	struct ts_header header; /* history of the model that is made, this run's node included */
 	struct ts_value options; /* that make the result, as learn_options_keep found them */
 	struct pool *pool;
+	struct learn_device device;
 	struct kernels kernels;
 	struct nn_model *model;
 	struct nn_optim *optim;

@@ -159,6 +159,8 @@ int learn_resume(struct learn_run *r, struct err *e)
 		return rc;
 	rc = progress_get(r, nn_checkpoint_header(c), e);
 	if (!rc)
+		rc = learn_device_fit(&r->kernels, &r->device, nn_checkpoint_config(c), nn_checkpoint_parts(c), e);
+	if (!rc)
 		rc = nn_checkpoint_model(c, NULL, nn_checkpoint_parts(c), &r->kernels, &resume, &r->model, e);
 	r->optim = resume.optim;
 	r->best = resume.best;

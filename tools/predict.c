@@ -16,13 +16,12 @@ struct predict {
 	int device;
 	const char *explain;
 };
-static const char *const devices[] = {"auto", "cpu", NULL};
 #define AT(member) offsetof(struct predict, member)
 static const struct opt options[] = {
     {"model", 'm', OPT_LIST, "MODEL", "the model; several are an ensemble", AT(models),
      .flags = OPT_RECORDS | OPT_REPEAT | OPT_DIGEST},
     {"stream", 0, OPT_FLAG, NULL, "write the records with a field pred, not a table", AT(stream), .flags = 0},
-    {"device", 0, OPT_CHOICE, "NAME", "auto or cpu", AT(device), .choices = devices},
+    LEARN_DEVICE_OPTION(AT(device)),
     {"explain", 0, OPT_STR, "FIELD", "add what each atom contributes, by masking it", AT(explain),
      .flags = OPT_RECORDS},
     {"plain", 0, OPT_FLAG, NULL, "compute by the plain paths alone", AT(plain), .flags = OPT_RECORDS},
@@ -33,6 +32,7 @@ static const struct opt options[] = {
 struct run {
 	const struct predict *p;
 	struct kernels kernels;
+	struct learn_device device;
 	int n_model, n_task;
 	struct nn_model *model[MAX_MODEL];
 	struct nn_infer infer[MAX_MODEL];
@@ -59,7 +59,8 @@ static int models_open(struct run *r, struct err *e)
 		return err_set(e, ERR_USAGE, "at most %d models", MAX_MODEL);
 	for (int i = 0; i < list->n; i++) {
 		const unsigned all = NN_PART_ENCODERS | NN_PART_CODES | NN_PART_STRUCTURE | NN_PART_HEAD;
-		int rc = learn_model_open(list->items[i], all, r->p->partial, &r->kernels, &r->model[i], e);
+		int rc = learn_model_open(list->items[i], all, r->p->partial, i ? NULL : &r->device, &r->kernels,
+					  &r->model[i], e);
 		if (rc)
 			return rc;
 		struct nn_model *m = r->model[i];
@@ -326,8 +327,8 @@ int main(int argc, char **argv)
 		return code;
 	struct pool *pool = pool_new((int)p.cli.n_worker);
 	r.arena = arena_new(0);
-	int rc = kernels_cpu(&r.kernels, pool, &e);
-	r.kernels.plain = p.plain;
+	r.device = (struct learn_device){.choice = p.device, .plain = p.plain, .pool = pool};
+	int rc = learn_device_open(&r.kernels, &r.device, &e);
 	if (!rc)
 		rc = models_open(&r, &e);
 	if (!rc)
@@ -350,7 +351,7 @@ int main(int argc, char **argv)
 	free(r.label);
 	buf_free(&r.text);
 	arena_free(r.arena);
-	kernels_cpu_free(&r.kernels);
+	kernels_close(&r.kernels);
 	pool_free(pool);
 	return rc ? cli_fail(&p.cli, &e) : EXIT_DONE;
 }
