@@ -372,7 +372,7 @@ static void search(struct search *s, const struct partition *p)
 
 const char *mol_canonical_smiles(const struct mol *m, bool stereo, struct arena *a, int32_t *order)
 {
-	struct search s = {.arena = a, .flags = stereo ? MOL_WRITE_STEREO : 0, .order = order, .budget = 200000};
+	struct search s = {.arena = a, .flags = stereo ? MOL_WRITE_STEREO : 0, .order = order, .budget = 20000};
 	struct partition p;
 	init(&p, m, stereo, a);
 	search(&s, &p);
