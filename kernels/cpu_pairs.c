@@ -24,19 +24,25 @@ struct table_job {
 	bool add;
 };
 
-/* Pairs of one group after the other; each filter is made once and serves both directions. */
+/* Each filter is made once and serves both directions. */
 K_SIMD static void sum_pairs(const struct table_job *j, int64_t from, int64_t to)
 {
 	const struct k_table *t = j->t;
-	int64_t d = j->d;
+	const int64_t d = j->d;
 	for (int64_t e = from; e < to; e++) {
-		const real *restrict t0 = j->table + t->first[e] * d, *restrict t1 = t0 + d, *restrict t2 = t1 + d,
-				     *restrict t3 = t2 + d;
-		const real *restrict xa = j->x + t->a[e] * d, *restrict xb = j->x + t->b[e] * d, *w = t->w + 4 * e;
-		real *restrict ya = j->out + t->a[e] * d, *restrict yb = j->out + t->b[e] * d;
-		real w0 = w[0], w1 = w[1], w2 = w[2], w3 = w[3];
-		for (int64_t c = 0; c < d; c++) {
-			real f = w0 * t0[c] + w1 * t1[c] + (w2 * t2[c] + w3 * t3[c]);
+		const real *t0 = j->table + t->first[e] * d, *t1 = t0 + d, *t2 = t1 + d, *t3 = t2 + d,
+			   *w = t->w + 4 * e;
+		const real *xa = j->x + t->a[e] * d, *xb = j->x + t->b[e] * d;
+		real *ya = j->out + t->a[e] * d, *yb = j->out + t->b[e] * d;
+		int64_t c = 0;
+		for (; c + WIDE <= d; c += WIDE) {
+			const wide f =
+			    STRIP(t0 + c) * w[0] + STRIP(t1 + c) * w[1] + (STRIP(t2 + c) * w[2] + STRIP(t3 + c) * w[3]);
+			STRIP(ya + c) += STRIP(xb + c) * f;
+			STRIP(yb + c) += STRIP(xa + c) * f;
+		}
+		for (; c < d; c++) {
+			const real f = t0[c] * w[0] + t1[c] * w[1] + (t2[c] * w[2] + t3[c] * w[3]);
 			ya[c] += xb[c] * f;
 			yb[c] += xa[c] * f;
 		}
