@@ -50,6 +50,15 @@ struct k_batch_norm {
 	const real *residual; /* [n, d] or NULL */
 };
 
+/* What stands around the product of a linear layer: y = f(product + bias + before) + after. */
+struct k_dense {
+	enum k_act f;
+	bool linear; /* f is the identity */
+	int64_t n, d;
+	const real *bias;           /* [d], or NULL */
+	const real *before, *after; /* [n, d], or NULL */
+};
+
 /* GraphNorm (Cai et al., ICML 2021): o = x - mean_scale mean(x), y = weight o / sqrt(mean(o^2) + eps) + bias, by graph.
  */
 struct k_graph_norm {
@@ -247,6 +256,14 @@ struct kernels {
 			     const real *w, int n_feature, const real *x, const real *g_y, real *g_x, real *g_w,
 			     int64_t d);
 
+	/* ---- linear layers (cpu_dense.c) ---- */
+	/* In one pass: pre, the product, becomes f's argument, which the backward entry reads; y may be pre where f is
+	 * the identity. */
+	void (*dense)(const struct kernels *k, const struct k_dense *l, real *pre, real *y);
+	/* g [n, d], the gradient of y, becomes that of the product; adds to the others (each may be NULL). */
+	void (*dense_back)(const struct kernels *k, const struct k_dense *l, const real *pre, real *g, real *g_bias,
+			   real *g_before, real *g_after);
+
 	/* ---- normalisation (cpu_norm.c) ---- */
 	void (*batch_norm)(const struct kernels *k, const struct k_batch_norm *b, const real *x, real *y);
 	/* Adds to g_x, g_weight, g_bias, g_residual (each may be NULL). With mult, g_y is the sum over the copies. */
@@ -327,6 +344,7 @@ void kernels_cpu_entry(struct kernels *k);
 void kernels_cpu_rows(struct kernels *k);
 void kernels_cpu_graph(struct kernels *k);
 void kernels_cpu_pairs(struct kernels *k);
+void kernels_cpu_dense(struct kernels *k);
 void kernels_cpu_norm(struct kernels *k);
 void kernels_cpu_image(struct kernels *k);
 void kernels_cpu_geometry(struct kernels *k);

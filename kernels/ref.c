@@ -118,6 +118,32 @@ static uint32_t philox(uint64_t i, uint64_t seed, uint64_t stream)
 	}
 	return c[i / 64 % 4];
 }
+static void dense(const struct kernels *k, const struct k_dense *l, real *pre, real *y)
+{
+	LOOP (i, l->n * l->d) {
+		pre[i] = (real)((double)pre[i] + (l->bias ? (double)l->bias[i % l->d] : 0) +
+				(l->before ? (double)l->before[i] : 0));
+		y[i] = (real)((l->linear ? (double)pre[i] : act_value(l->f, (double)pre[i])) +
+			      (l->after ? (double)l->after[i] : 0));
+	}
+}
+static void dense_back(const struct kernels *k, const struct k_dense *l, const real *pre, real *g, real *g_bias,
+		       real *g_before, real *g_after)
+{
+	LOOP (i, l->n * l->d) {
+		if (g_after)
+			g_after[i] = (real)((double)g_after[i] + (double)g[i]);
+		g[i] = (real)((double)g[i] * (l->linear ? 1 : act_slope(l->f, (double)pre[i])));
+		if (g_before)
+			g_before[i] = (real)((double)g_before[i] + (double)g[i]);
+	}
+	LOOP (c, g_bias ? l->d : 0) {
+		double sum = (double)g_bias[c];
+		LOOP (i, l->n)
+			sum += (double)g[i * l->d + c];
+		g_bias[c] = (real)sum;
+	}
+}
 static void dropout(const struct kernels *k, const real *x, real *y, uint8_t *mask, int64_t n, double p, uint64_t seed,
 		    uint64_t stream)
 {
@@ -332,6 +358,8 @@ void kernels_ref(struct kernels *k)
 			      .mul_add = mul_add,
 			      .act = act,
 			      .act_back = act_back,
+			      .dense = dense,
+			      .dense_back = dense_back,
 			      .dropout = dropout,
 			      .dropout_back = dropout_back,
 			      .sum = sum,

@@ -11,34 +11,166 @@ static struct nn_var *swish_linear(struct nn_tape *t, struct nn_params *ps, cons
 	return nn_activate(t, nn_linear_named(t, ps, name, x), NN_SWISH);
 }
 
-/* Convolution c of a block: filters from features, neighbours, root, and a layer. */
-static struct nn_var *comenet_conv(struct nn_tape *t, struct nn_params *ps, const char *prefix, int c, struct nn_var *x,
-				   struct nn_var *feature, const struct nn_pair_lists *pairs)
+static struct nn_var *use(struct nn_tape *t, struct nn_params *ps, const char *prefix, const char *name)
 {
-	struct nn_var *w1 = nn_use(t, nn_params_find(ps, nn_name("%slin_feature%d.lin1.weight", prefix, c).s));
-	struct nn_var *w2 = nn_use(t, nn_params_find(ps, nn_name("%slin_feature%d.lin2.weight", prefix, c).s));
-	struct nn_var *h;
-	if (nn_tape_kernels(t)->plain || feature->g)
-		h = nn_filter_sum(t, pairs, x, nn_matmul(t, nn_matmul(t, feature, false, w1, true), false, w2, true));
-	else /* nothing stands between the two layers: multiplied once, the filters need not be stored */
-		h = nn_feature_sum(t, pairs, x, feature, nn_matmul(t, w1, true, w2, true));
+	return nn_use(t, nn_params_find(ps, nn_name("%s%s", prefix, name).s));
+}
+
+/* ---- the plain path: layer by layer, as the formulas stand ------------------------------------------------ */
+
+/* Convolution c of a block: filters from features, neighbours, root, and a layer. */
+static struct nn_var *plain_conv(struct nn_tape *t, struct nn_params *ps, const char *prefix, int c, struct nn_var *x,
+				 struct nn_var *feature, const struct nn_pair_lists *pairs)
+{
+	struct nn_var *f = nn_linear_named(t, ps, nn_name("%slin_feature%d.lin1", prefix, c).s, feature);
+	f = nn_linear_named(t, ps, nn_name("%slin_feature%d.lin2", prefix, c).s, f);
+	struct nn_var *h = nn_filter_sum(t, pairs, x, f);
 	h = nn_add(t, nn_linear_named(t, ps, nn_name("%sconv%d.lin_rel", prefix, c).s, h),
 		   nn_linear_named(t, ps, nn_name("%sconv%d.lin_root", prefix, c).s, x));
 	return swish_linear(t, ps, nn_name("%slin%d", prefix, c).s, h);
 }
 
-struct nn_var *nn_comenet_block(struct nn_tape *t, struct nn_params *ps, const char *prefix, struct nn_var *x,
-				struct nn_var *f1, struct nn_var *f2, const struct nn_pair_lists *pairs,
-				const int64_t *mol, int64_t n_mol)
+static struct nn_var *plain_block(struct nn_tape *t, struct nn_params *ps, const char *prefix, struct nn_var *x,
+				  struct nn_var *f1, struct nn_var *f2, const struct nn_pair_lists *pairs,
+				  const int64_t *mol, int64_t n_mol)
 {
 	x = swish_linear(t, ps, nn_name("%slin", prefix).s, x);
-	struct nn_var *both[2] = {comenet_conv(t, ps, prefix, 1, x, f1, pairs),
-				  comenet_conv(t, ps, prefix, 2, x, f2, pairs)};
+	struct nn_var *both[2] = {plain_conv(t, ps, prefix, 1, x, f1, pairs),
+				  plain_conv(t, ps, prefix, 2, x, f2, pairs)};
 	struct nn_var *h = nn_add(t, nn_linear_named(t, ps, nn_name("%slin_cat", prefix).s, nn_concat(t, 2, both)), x);
 	for (int l = 0; l < N_RESIDUAL; l++)
 		h = nn_add(t, swish_linear(t, ps, nn_name("%slins.%d", prefix, l).s, h), h);
 	h = nn_graph_norm(t, ps, nn_name("%snorm", prefix).s, h, mol, n_mol);
 	return nn_linear_named(t, ps, nn_name("%sfinal", prefix).s, h);
+}
+
+/* ---- the quick path: the same function with fewer operations ------------------------------------------------ */
+
+/*
+ * Two layers with nothing between them, A (B x + b) + a = (A B) x + (A b + a): their product costs as much as one layer
+ * over as many rows as they are wide.
+ */
+static struct nn_var *fold(struct nn_tape *t, struct nn_var *a, struct nn_var *b)
+{
+	return nn_matmul(t, a, false, b, false);
+}
+static struct nn_var *fold_bias(struct nn_tape *t, struct nn_var *a_weight, struct nn_var *b_bias,
+				struct nn_var *a_bias)
+{
+	return nn_add(t, nn_matmul(t, b_bias, false, a_weight, true), a_bias);
+}
+/* Where that pays. Blocks of inference never fold: a row's bytes must not depend on how many there are. */
+static bool folds(const struct kernels *k, const struct nn_var *x, int64_t width)
+{
+	return !k->fixed_rows && x->n >= 2 * width;
+}
+
+/* Where the input of a block comes from: rows of atoms, or of elements still to be spread. */
+struct source {
+	struct nn_var *row, *atom;
+	const struct nn_elements *e; /* NULL: both are the same */
+};
+
+static struct nn_var *quick_conv(struct nn_tape *t, struct nn_params *ps, const char *prefix, int c,
+				 const struct source *x, struct nn_var *feature, const struct nn_pair_lists *pairs)
+{
+	struct nn_name conv = nn_name("%sconv%d", prefix, c), lin = nn_name("%slin%d", prefix, c);
+	struct nn_name in = nn_name("%slin_feature%d", prefix, c);
+	/* filters are linear in the features, so that none needs to be stored */
+	struct nn_var *w = nn_matmul(t, use(t, ps, in.s, ".lin1.weight"), true, use(t, ps, in.s, ".lin2.weight"), true);
+	struct nn_var *h = nn_feature_sum(t, pairs, x->atom, feature, w);
+	struct nn_var *rel = use(t, ps, conv.s, ".lin_rel.weight"), *root = use(t, ps, conv.s, ".lin_root.weight");
+	struct nn_var *bias = use(t, ps, conv.s, ".lin_rel.bias"), *last = use(t, ps, lin.s, ".weight");
+	struct nn_dense l = {.n_in = x->e ? 1 : 2, .in = {{.x = h}, {.x = x->row}}, .f = NN_SWISH};
+	bool folded = folds(nn_tape_kernels(t), h, last->n);
+	l.in[0].w = folded ? fold(t, last, rel) : rel;
+	l.in[1].w = folded ? fold(t, last, root) : root;
+	l.bias = folded ? fold_bias(t, last, bias, use(t, ps, lin.s, ".bias")) : bias;
+	l.linear = !folded;
+	if (x->e) /* the root's part once an element */
+		l.before = nn_elements_spread(t, x->e, nn_matmul(t, x->row, false, l.in[1].w, true));
+	h = nn_dense(t, &l);
+	return folded ? h : nn_dense_named(t, ps, lin.s, h, NN_SWISH, NULL);
+}
+
+/* A block up to its norm: `final` is left to the layer that follows. */
+static struct nn_var *quick_block(struct nn_tape *t, struct nn_params *ps, const char *prefix, const struct source *x,
+				  struct nn_var *f1, struct nn_var *f2, const struct nn_pair_lists *pairs,
+				  const int64_t *mol, int64_t n_mol)
+{
+	struct nn_var *h1 = quick_conv(t, ps, prefix, 1, x, f1, pairs),
+		      *h2 = quick_conv(t, ps, prefix, 2, x, f2, pairs);
+	struct nn_var *cat = use(t, ps, prefix, "lin_cat.weight");
+	struct nn_var *h = nn_dense(t, &(struct nn_dense){.n_in = 2,
+							  .in = {{h1, cat, 0}, {h2, cat, h1->d}},
+							  .bias = use(t, ps, prefix, "lin_cat.bias"),
+							  .after = x->atom,
+							  .linear = true});
+	for (int l = 0; l < N_RESIDUAL; l++)
+		h = nn_dense_named(t, ps, nn_name("%slins.%d", prefix, l).s, h, NN_SWISH, h);
+	return nn_graph_norm(t, ps, nn_name("%snorm", prefix).s, h, mol, n_mol);
+}
+
+/* swish of layer NAME after `final` of the block PREFIX. */
+static struct nn_var *after_final(struct nn_tape *t, struct nn_params *ps, const char *prefix, const char *name,
+				  struct nn_var *h)
+{
+	struct nn_var *final = use(t, ps, prefix, "final.weight"), *bias = use(t, ps, prefix, "final.bias");
+	struct nn_var *w = use(t, ps, name, ".weight");
+	if (!folds(nn_tape_kernels(t), h, w->n))
+		return nn_dense_named(t, ps, name, nn_dense_named(t, ps, nn_name("%sfinal", prefix).s, h, -1, NULL),
+				      NN_SWISH, NULL);
+	return nn_dense(t, &(struct nn_dense){.n_in = 1,
+					      .in = {{.x = h, .w = fold(t, w, final)}},
+					      .bias = fold_bias(t, w, bias, use(t, ps, name, ".bias")),
+					      .f = NN_SWISH});
+}
+
+/* ---- either ------------------------------------------------------------------------------------------------- */
+
+struct nn_var *nn_comenet_block(struct nn_tape *t, struct nn_params *ps, const char *prefix, struct nn_var *x,
+				struct nn_var *f1, struct nn_var *f2, const struct nn_pair_lists *pairs,
+				const int64_t *mol, int64_t n_mol)
+{
+	if (nn_tape_kernels(t)->plain || f1->g || f2->g)
+		return plain_block(t, ps, prefix, x, f1, f2, pairs, mol, n_mol);
+	x = nn_dense_named(t, ps, nn_name("%slin", prefix).s, x, NN_SWISH, NULL);
+	x = quick_block(t, ps, prefix, &(struct source){.row = x, .atom = x}, f1, f2, pairs, mol, n_mol);
+	return nn_dense_named(t, ps, nn_name("%sfinal", prefix).s, x, -1, NULL);
+}
+
+static struct nn_var *plain_blocks(struct nn_tape *t, struct nn_params *ps, const char *prefix, int n_block,
+				   const struct nn_points *p, struct nn_var *f1, struct nn_var *f2,
+				   const struct nn_pair_lists *pairs)
+{
+	struct nn_elements e = nn_embed_elements(t, ps, nn_name("%semb.emb.weight", prefix).s, p);
+	struct nn_var *x = nn_activate(t, e.x, NN_SWISH);
+	for (int b = 0; b < n_block; b++)
+		x = plain_block(t, ps, nn_name("%sinteraction_blocks.%d.", prefix, b).s, x, f1, f2, pairs, p->mol,
+				p->n_mol);
+	return swish_linear(t, ps, nn_name("%slins.0", prefix).s, x);
+}
+
+static struct nn_var *quick_blocks(struct nn_tape *t, struct nn_params *ps, const char *prefix, int n_block,
+				   const struct nn_points *p, struct nn_var *f1, struct nn_var *f2,
+				   const struct nn_pair_lists *pairs)
+{
+	struct nn_elements e = nn_embed_elements(t, ps, nn_name("%semb.emb.weight", prefix).s, p);
+	struct nn_name at = nn_name("%sinteraction_blocks.0.", prefix);
+	struct source x = {
+	    .row = nn_dense_named(t, ps, nn_name("%slin", at.s).s, nn_activate(t, e.x, NN_SWISH), NN_SWISH, NULL),
+	    .e = &e};
+	x.atom = nn_elements_spread(t, &e, x.row);
+	for (int b = 0; b < n_block; b++) {
+		struct nn_var *h = quick_block(t, ps, at.s, &x, f1, f2, pairs, p->mol, p->n_mol);
+		struct nn_name next =
+		    b < n_block - 1 ? nn_name("%sinteraction_blocks.%d.", prefix, b + 1) : nn_name("%slins.0", prefix);
+		x = (struct source){
+		    .row = after_final(t, ps, at.s, b < n_block - 1 ? nn_name("%slin", next.s).s : next.s, h)};
+		x.atom = x.row;
+		at = next;
+	}
+	return x.row;
 }
 
 struct nn_var *nn_comenet(struct nn_tape *t, struct nn_params *ps, const char *prefix, int n_block, double cutoff_ang,
@@ -48,13 +180,11 @@ struct nn_var *nn_comenet(struct nn_tape *t, struct nn_params *ps, const char *p
 	const struct nn_pair_lists *pairs = nn_pair_lists_new(t, &f.pairs, p->n_atom);
 	struct nn_var *f1 = nn_input(t, f.feature1, f.pairs.n, N_FEATURE1);
 	struct nn_var *f2 = nn_input(t, f.feature2, f.pairs.n, N_FEATURE2);
-	struct nn_elements e = nn_embed_elements(t, ps, nn_name("%semb.emb.weight", prefix).s, p);
-	struct nn_var *x = nn_elements_spread(t, &e, nn_activate(t, e.x, NN_SWISH));
-	for (int b = 0; b < n_block; b++)
-		x = nn_comenet_block(t, ps, nn_name("%sinteraction_blocks.%d.", prefix, b).s, x, f1, f2, pairs, p->mol,
-				     p->n_mol);
-	for (int l = 0; l < N_READOUT; l++)
-		x = swish_linear(t, ps, nn_name("%slins.%d", prefix, l).s, x);
+	bool plain = nn_tape_kernels(t)->plain;
+	struct nn_var *x = (plain ? plain_blocks : quick_blocks)(t, ps, prefix, n_block, p, f1, f2, pairs);
+	for (int l = 1; l < N_READOUT; l++)
+		x = plain ? swish_linear(t, ps, nn_name("%slins.%d", prefix, l).s, x)
+			  : nn_dense_named(t, ps, nn_name("%slins.%d", prefix, l).s, x, NN_SWISH, NULL);
 	if (nn_params_find(ps, nn_name("%slin_out.weight", prefix).s))
 		return nn_segment_sum(t, nn_linear_named(t, ps, nn_name("%slin_out", prefix).s, x), p->mol, p->n_mol);
 	return nn_segment_mean(t, x, p->mol, p->n_mol);

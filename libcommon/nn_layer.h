@@ -29,6 +29,26 @@ void nn_batch_norm_build(struct nn_params *ps, const char *name, int64_t d);
 void nn_graph_norm_build(struct nn_params *ps, const char *name, int64_t d);
 /* x through NAME.weight and NAME.bias (if there is one). */
 struct nn_var *nn_linear_named(struct nn_tape *t, struct nn_params *ps, const char *name, struct nn_var *x);
+/*
+ * A linear layer and what stands around it (nn_dense.c): y = f(sum over inputs of x w^T + bias + before) + after, with
+ * the gradients of all. x [n, d_in]; w [d, at least column + d_in], of which the columns from `column` on are taken;
+ * bias [1, d], before and after [n, d], or NULL. The gradient of y is overwritten on the way back.
+ */
+struct nn_dense_in {
+	struct nn_var *x, *w;
+	int64_t column;
+};
+struct nn_dense {
+	int n_in;
+	struct nn_dense_in in[2];
+	struct nn_var *bias, *before, *after;
+	bool linear; /* f is the identity */
+	enum nn_act f;
+};
+struct nn_var *nn_dense(struct nn_tape *t, const struct nn_dense *l);
+/* f(x through NAME) + after; act: an enum nn_act, or -1 for the identity; after may be NULL. */
+struct nn_var *nn_dense_named(struct nn_tape *t, struct nn_params *ps, const char *name, struct nn_var *x, int act,
+			      struct nn_var *after);
 /* BatchNorm of x, plus residual, then ReLU: what ends a block of a ResNet. residual may be NULL. */
 struct nn_var *nn_batch_norm_add(struct nn_tape *t, struct nn_params *ps, const char *name, struct nn_var *x,
 				 struct nn_var *residual, bool relu);

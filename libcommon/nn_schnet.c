@@ -85,20 +85,12 @@ static struct nn_var *ssp_linear(struct nn_tape *t, struct nn_params *ps, const 
 	return nn_activate(t, nn_linear_named(t, ps, name, x), NN_SSP);
 }
 
-/* The filter network over the rows of dist, [rows, filters]. */
-static struct nn_var *filters(struct nn_tape *t, struct nn_params *ps, const char *prefix, struct nn_var *gaussians,
-			      struct nn_var *cosine)
-{
-	struct nn_var *w = ssp_linear(t, ps, nn_name("%smlp.0", prefix).s, gaussians);
-	return fade(t, nn_linear_named(t, ps, nn_name("%smlp.2", prefix).s, w), cosine);
-}
-
 struct nn_var *nn_schnet_block(struct nn_tape *t, struct nn_params *ps, const char *prefix, struct nn_var *x,
 			       struct nn_var *dist, const struct nn_pair_lists *pairs, double cutoff_ang,
 			       int n_gaussian)
 {
-	struct nn_var *w =
-	    filters(t, ps, prefix, radial(t, dist, n_gaussian, cutoff_ang), radial(t, dist, 0, cutoff_ang));
+	struct nn_var *w = ssp_linear(t, ps, nn_name("%smlp.0", prefix).s, radial(t, dist, n_gaussian, cutoff_ang));
+	w = fade(t, nn_linear_named(t, ps, nn_name("%smlp.2", prefix).s, w), radial(t, dist, 0, cutoff_ang));
 	x = nn_filter_sum(t, pairs, nn_linear_named(t, ps, nn_name("%sconv.lin1", prefix).s, x), w);
 	x = ssp_linear(t, ps, nn_name("%sconv.lin2", prefix).s, x);
 	return nn_linear_named(t, ps, nn_name("%slin", prefix).s, x);
@@ -147,16 +139,18 @@ static struct nn_var *schnet_quick(struct nn_tape *t, struct nn_params *ps, cons
 		struct nn_name at = nn_name("%sinteractions.%d.", prefix, b), lin1 = nn_name("%sconv.lin1", at.s);
 		struct nn_var *u = b ? nn_linear_named(t, ps, lin1.s, h)
 				     : nn_elements_spread(t, &e, nn_linear_named(t, ps, lin1.s, e.x));
-		u = nn_table_sum(t, f, u, filters(t, ps, at.s, gaussians, cosine));
-		u = ssp_linear(t, ps, nn_name("%sconv.lin2", at.s).s, u);
+		struct nn_var *w = nn_dense_named(t, ps, nn_name("%smlp.0", at.s).s, gaussians, NN_SSP, NULL);
+		w = fade(t, nn_dense_named(t, ps, nn_name("%smlp.2", at.s).s, w, -1, NULL), cosine);
+		u = nn_table_sum(t, f, u, w);
+		u = nn_dense_named(t, ps, nn_name("%sconv.lin2", at.s).s, u, NN_SSP, NULL);
 		if (c->bare && !c->sum && b == c->n_block - 1)
 			return nn_add(t, read_out(t, h, p, false),
 				      nn_linear_named(t, ps, nn_name("%slin", at.s).s, read_out(t, u, p, false)));
-		h = nn_add(t, h, nn_linear_named(t, ps, nn_name("%slin", at.s).s, u));
+		h = nn_dense_named(t, ps, nn_name("%slin", at.s).s, u, -1, h);
 	}
 	if (c->bare)
 		return read_out(t, h, p, c->sum);
-	h = ssp_linear(t, ps, nn_name("%slin1", prefix).s, h);
+	h = nn_dense_named(t, ps, nn_name("%slin1", prefix).s, h, NN_SSP, NULL);
 	if (c->sum)
 		return read_out(t, nn_linear_named(t, ps, nn_name("%slin2", prefix).s, h), p, true);
 	return nn_linear_named(t, ps, nn_name("%slin2", prefix).s, read_out(t, h, p, false));

@@ -1,0 +1,164 @@
+/* cpu_dense.c - what stands around the product of a linear layer, in one pass over its rows, on the CPU. */
+#include "cpu.h"
+#include "cpu_math.h"
+
+#include <string.h>
+
+struct job {
+	const struct k_dense *l;
+	real *pre, *y, *g, *g_before, *g_after;
+	double *part; /* [chunks, d] sums for the gradient of the bias */
+};
+
+K_SIMD static void row_add(real *restrict y, const real *restrict x, int64_t n)
+{
+	for (int64_t i = 0; i < n; i++)
+		y[i] += x[i];
+}
+
+#define VALUES(value)                                                                                                  \
+	for (int64_t i = 0; i < n; i++) {                                                                              \
+		const real x = pre[i];                                                                                 \
+		y[i] = value;                                                                                          \
+	}                                                                                                              \
+	break
+
+K_SIMD static void row_value(enum k_act f, const real *pre, real *y, int64_t n)
+{
+	switch (f) {
+	case K_RELU:
+		VALUES(x > 0 ? x : 0);
+	case K_TANH:
+		VALUES(k_tanh(x));
+	case K_SWISH:
+		VALUES(x * k_sigmoid(x));
+	case K_SSP:
+		VALUES(k_softplus(x) - (real)0.69314718055994530942);
+	case K_SOFTPLUS:
+		VALUES(k_softplus(x));
+	case K_SIGMOID:
+		VALUES(k_sigmoid(x));
+	case K_SQUARE:
+		VALUES(x * x);
+	}
+}
+
+#define SLOPES(slope)                                                                                                  \
+	for (int64_t i = 0; i < n; i++) {                                                                              \
+		const real x = pre[i];                                                                                 \
+		g[i] *= slope;                                                                                         \
+	}                                                                                                              \
+	break
+
+K_INLINE real swish_slope(real x)
+{
+	const real s = k_sigmoid(x);
+	return s + x * s * (1 - s);
+}
+K_INLINE real tanh_slope(real x)
+{
+	const real y = k_tanh(x);
+	return 1 - y * y;
+}
+K_INLINE real sigmoid_slope(real x)
+{
+	const real y = k_sigmoid(x);
+	return y * (1 - y);
+}
+
+K_SIMD static void row_slope(enum k_act f, const real *restrict pre, real *restrict g, int64_t n)
+{
+	switch (f) {
+	case K_RELU:
+		SLOPES((x > 0 ? 1 : 0));
+	case K_TANH:
+		SLOPES(tanh_slope(x));
+	case K_SWISH:
+		SLOPES(swish_slope(x));
+	case K_SSP:
+	case K_SOFTPLUS:
+		SLOPES(k_sigmoid(x));
+	case K_SIGMOID:
+		SLOPES(sigmoid_slope(x));
+	case K_SQUARE:
+		SLOPES(2 * x);
+	}
+}
+
+static void dense_chunk(void *ctx, int64_t chunk, int thread)
+{
+	(void)thread;
+	const struct job *j = ctx;
+	const struct k_dense *l = j->l;
+	for (int64_t i = chunk * CPU_ROWS, to = cpu_min(l->n, i + CPU_ROWS); i < to; i++) {
+		real *pre = j->pre + i * l->d, *y = j->y + i * l->d;
+		if (l->bias)
+			row_add(pre, l->bias, l->d);
+		if (l->before)
+			row_add(pre, l->before + i * l->d, l->d);
+		if (!l->linear)
+			row_value(l->f, pre, y, l->d);
+		else if (y != pre)
+			memcpy(y, pre, (size_t)l->d * sizeof *y);
+		if (l->after)
+			row_add(y, l->after + i * l->d, l->d);
+	}
+}
+
+static void dense(const struct kernels *k, const struct k_dense *l, real *pre, real *y)
+{
+	struct job j = {.l = l, .pre = pre, .y = y};
+	cpu_run(k, cpu_n_chunk(l->n, CPU_ROWS), dense_chunk, &j);
+}
+
+K_SIMD static void add_to_double(double *restrict sum, const real *restrict x, int64_t n)
+{
+	for (int64_t i = 0; i < n; i++)
+		sum[i] += (double)x[i];
+}
+
+static void dense_back_chunk(void *ctx, int64_t chunk, int thread)
+{
+	(void)thread;
+	const struct job *j = ctx;
+	const struct k_dense *l = j->l;
+	double *sum = j->part ? j->part + chunk * l->d : NULL;
+	if (sum)
+		memset(sum, 0, (size_t)l->d * sizeof *sum);
+	for (int64_t i = chunk * CPU_ROWS, to = cpu_min(l->n, i + CPU_ROWS); i < to; i++) {
+		real *g = j->g + i * l->d;
+		if (j->g_after)
+			row_add(j->g_after + i * l->d, g, l->d);
+		if (!l->linear)
+			row_slope(l->f, j->pre + i * l->d, g, l->d);
+		if (j->g_before)
+			row_add(j->g_before + i * l->d, g, l->d);
+		if (sum)
+			add_to_double(sum, g, l->d);
+	}
+}
+
+static void dense_back(const struct kernels *k, const struct k_dense *l, const real *pre, real *g, real *g_bias,
+		       real *g_before, real *g_after)
+{
+	int64_t n_chunk = cpu_n_chunk(l->n, CPU_ROWS);
+	struct job j = {.l = l,
+			.pre = (real *)(uintptr_t)pre,
+			.g = g,
+			.g_before = g_before,
+			.g_after = g_after,
+			.part = g_bias ? cpu_scratch(k, 0, (size_t)(n_chunk * l->d + 1) * sizeof(double)) : NULL};
+	cpu_run(k, n_chunk, dense_back_chunk, &j);
+	for (int64_t c = 0; c < l->d && g_bias; c++) {
+		double sum = 0;
+		for (int64_t i = 0; i < n_chunk; i++)
+			sum += j.part[i * l->d + c];
+		g_bias[c] += (real)sum;
+	}
+}
+
+void kernels_cpu_dense(struct kernels *k)
+{
+	k->dense = dense;
+	k->dense_back = dense_back;
+}
