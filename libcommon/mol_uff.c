@@ -114,9 +114,23 @@ static bool in_small_ring(const struct mol *m, int32_t i, int32_t j, int32_t k)
 	return false;
 }
 
+/*
+ * Natural angle at j. Elements that have one neighbour (or two in a row) in the table stand there with 180 degrees;
+ * around chlorine in perchlorate that would let oxygens fall upon each other in pairs.
+ */
+static double natural_angle_rad(const struct build *b, int32_t j)
+{
+	double theta_deg = b->type[j]->theta_deg;
+	int z = b->m->atom[j].z, degree = b->m->atom[j].degree;
+	bool halogen = z == 9 || z == 17 || z == 35 || z == 53 || z == 85;
+	if (theta_deg > 179 && (degree > 2 || (halogen && degree == 2)))
+		theta_deg = degree > 4 ? 90 : 109.47;
+	return theta_deg * deg;
+}
+
 static void angle_form(const struct build *b, int32_t i, int32_t j, int32_t k, double c[5])
 {
-	double cos0 = cos(b->type[j]->theta_deg * deg), sin0 = sin(b->type[j]->theta_deg * deg);
+	double theta = natural_angle_rad(b, j), cos0 = cos(theta), sin0 = sin(theta);
 	int hybrid = b->m->atom[j].hybrid;
 	memset(c, 0, 5 * sizeof *c);
 	if (hybrid == MOL_SP && b->m->atom[j].degree == 2) {
@@ -149,7 +163,7 @@ static void add_angles(struct build *b)
 		for (int32_t s = m->adj_start[j]; has_angles(b, j) && s < m->adj_start[j + 1]; s++)
 			for (int32_t t = s + 1; t < m->adj_start[j + 1]; t++) {
 				int32_t i = m->adj_atom[s], k = m->adj_atom[t];
-				double c0 = cos(b->type[j]->theta_deg * deg), rij = length_ang(b, i, j),
+				double c0 = cos(natural_angle_rad(b, j)), rij = length_ang(b, i, j),
 				       rjk = length_ang(b, j, k);
 				double rik2 = rij * rij + rjk * rjk - 2 * rij * rjk * c0, rik = sqrt(rik2);
 				struct uff_angle x = {.i = i, .j = j, .k = k};

@@ -131,6 +131,44 @@ static void test_minimise(struct arena *a)
 	tap_near(sqrt(dx * dx + dy * dy + dz * dz), 1.52, 0.02, "its C-C bond is 1.52 angstrom long");
 }
 
+/* Halogens with several neighbours: UFF's table, which knows them with one, gives them 180 degrees. */
+static void test_perchlorate(struct arena *a)
+{
+	static const char *const salts[] = {"[O-][Cl+3]([O-])([O-])[O-]", "[O-]Cl(=O)(=O)=O", "[O-]I(=O)=O",
+					    "[O-]Br=O"};
+	for (size_t i = 0; i < sizeof salts / sizeof *salts; i++) {
+		struct mol *m = with_hydrogens(salts[i], a);
+		struct mol_ff *ff = m ? field(m, MOL_FF_UFF, a) : NULL;
+		struct mol_lbfgs_opts o = {.max_iter = 500, .g_tol = 1e-4, .max_step = 0.3};
+		struct mol_lbfgs_result r;
+		double pos[15], widest = -1, narrowest = 1;
+		struct rng g;
+		if (!ff)
+			continue;
+		rng_init(&g, 1, i);
+		for (int k = 0; k < 15; k++)
+			pos[k] = 2 * rng_uniform(&g);
+		mol_ff_minimise(ff, pos, mol_lbfgs_new(a, 3 * m->n_atom), &o, &r);
+		for (int p = 0; p < m->n_atom; p++)
+			for (int q = 0; q < p; q++) {
+				double c = 0, lp = 0, lq = 0;
+				for (int k = 0; k < 3; k++) {
+					double u = pos[3 * p + k] - pos[3 + k], v = pos[3 * q + k] - pos[3 + k];
+					c += u * v;
+					lp += u * u;
+					lq += v * v;
+				}
+				if (p == 1 || q == 1)
+					continue;
+				c /= sqrt(lp * lq);
+				widest = fmax(widest, c);
+				narrowest = fmin(narrowest, c);
+			}
+		tap_ok(widest < -0.25 && narrowest > -0.42, "%s: oxygens stand at 105 to 115 degrees (%.2f to %.2f)",
+		       salts[i], acos(widest) * 180 / M_PI, acos(narrowest) * 180 / M_PI);
+	}
+}
+
 static void test_refusal(struct arena *a)
 {
 	struct mol *m = with_hydrogens("[*]CC", a);
@@ -148,6 +186,7 @@ int main(void)
 	test_known(a);
 	test_gradient(a);
 	test_minimise(a);
+	test_perchlorate(a);
 	test_refusal(a);
 	arena_free(a);
 	return tap_done();
