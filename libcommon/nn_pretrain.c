@@ -207,7 +207,7 @@ static double cosine(const real *a, const real *b, int64_t d)
  * Rows of g become the next anchors until all are filled; a row that points where an anchor does already is passed
  * over: alike anchors share each assignment, and so get the same gradient and stay alike.
  */
-#define TWIN_COSINE 0.95
+#define TWIN_COSINE 0.9
 static void fill_anchors(struct nn_model *m, struct nn_tape *t, const struct nn_var *g)
 {
 	struct nn_param *weight = param(m, "memory.weight", 0), *filled = param(m, "memory.filled", 0);
