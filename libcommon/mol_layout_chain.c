@@ -72,10 +72,16 @@ static int side_wanted(const struct lay *l, int32_t a, int32_t b)
 	for (int32_t i = 0; i < l->n_cistrans && p >= 0; i++) {
 		const struct mol_cistrans *s = &l->cistrans[i];
 		int w = s->atom[0] == p ? 0 : 1;
-		if (s->atom[w] != p || s->atom[!w] != a || !l->placed[s->nbr[w]])
+		if (s->atom[w] != p || s->atom[!w] != a)
 			continue;
-		double x = vec_cross(vec_sub(l->pos[a], l->pos[p]), vec_sub(l->pos[s->nbr[w]], l->pos[p]));
-		int side = (x > 0) == s->cis ? 1 : -1;
+		int32_t beside = s->nbr[w];
+		bool cis = s->cis;
+		if (!l->placed[beside]) /* it comes after a: its place will be opposite to what p hangs on */
+			beside = l->parent[p], cis = !cis;
+		if (beside < 0 || !l->placed[beside])
+			continue;
+		double x = vec_cross(vec_sub(l->pos[a], l->pos[p]), vec_sub(l->pos[beside], l->pos[p]));
+		int side = (x > 0) == cis ? 1 : -1;
 		return s->nbr[!w] == b ? side : -side;
 	}
 	return 0;

@@ -55,6 +55,18 @@ double lay_badness(const struct lay *l, const int32_t *atoms, int32_t n, const s
 			bad += vec_dot(u, v) < -0.97 * sqrt(vec_dot(u, u) * vec_dot(v, v)) ? 0.6 : 0;
 		}
 	}
+	/* A double bond that shows the other side. */
+	for (int32_t c = 0; c < l->n_cistrans; c++) {
+		const struct mol_cistrans *s = &l->cistrans[c];
+		int32_t a = s->atom[0], b = s->atom[1];
+		if (l->system[a] != system || l->system[b] != system || l->system[s->nbr[0]] != system ||
+		    l->system[s->nbr[1]] != system)
+			continue;
+		struct vec u = vec_sub(pos[b], pos[a]);
+		double first = vec_cross(u, vec_sub(pos[s->nbr[0]], pos[a]));
+		double second = vec_cross(u, vec_sub(pos[s->nbr[1]], pos[a]));
+		bad += (first * second > 0) == s->cis && fabs(first) > 0.15 && fabs(second) > 0.15 ? 0 : 8;
+	}
 	/* An atom on a bond that is not its own. */
 	for (int32_t i = 0; i < n_bond; i++) {
 		struct vec a = pos[bond[i]->a], u = vec_sub(pos[bond[i]->b], a);

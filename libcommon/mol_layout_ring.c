@@ -199,31 +199,92 @@ static void ring_close(struct rings *r, int32_t base, int32_t k)
 	}
 }
 
-/* A double bond across which the ring goes on to the other side (E), among the atoms of no unit: four atoms in zigzag.
+/* Whether the ring goes on to the other side (E) across the double bond between its atoms i + 1 and i + 2. */
+static bool ring_is_trans(const struct lay *l, const int32_t *ring, int32_t size, int32_t i)
+{
+	int32_t a[4];
+	for (int j = 0; j < 4; j++)
+		a[j] = ring[(i + j) % size];
+	for (int32_t c = 0; c < l->n_cistrans; c++) {
+		const struct mol_cistrans *s = &l->cistrans[c];
+		int w = s->atom[0] == a[1] ? 0 : 1;
+		if (s->atom[w] == a[1] && s->atom[!w] == a[2])
+			return (s->cis == (s->nbr[w] == a[0])) != (s->nbr[!w] == a[3]);
+	}
+	return false;
+}
+
+/*
+ * Which way a zigzag turns at each of its atoms (1, -1; 0 at both ends), from ring atom i on: the four of a double
+ * bond, and on as long as the next one shares atoms with it, within `room`. Between two of them it goes straight on, or
+ * back. Returns its number of atoms.
+ */
+static int32_t zigzag_turns(const bool *trans, int32_t size, int32_t i, int32_t room, bool back, int *turn)
+{
+	int32_t n = 4;
+	turn[0] = 0, turn[1] = -1, turn[2] = 1, turn[3] = 0;
+	for (;;) {
+		int32_t last = i + n - 4, on = trans[(last + 2) % size] ? 2 : trans[(last + 3) % size] ? 3 : 0;
+		int before = turn[n - 2];
+		if (!on || n + on > room)
+			return n;
+		turn[n - 1] = back ? 1 : -before;
+		if (on == 3)
+			turn[n] = back ? -1 : before;
+		n += on;
+		turn[n - 2] = -turn[n - 3], turn[n - 1] = 0;
+	}
+}
+
+/* Its atoms, as a unit. Returns the distance of its ends. */
+static double zigzag_draw(struct rings *r, const int32_t *ring, int32_t size, int32_t i, const int *turn, int32_t n,
+			  double out_degrees, double in_degrees)
+{
+	double heading = 0;
+	struct vec p = {0, 0};
+	for (int32_t j = 0; j < n; j++) {
+		int32_t a = ring[(i + j) % size];
+		r->pos[a] = p, r->unit[a] = r->n_unit;
+		heading += turn[j] > 0 ? out_degrees : turn[j] < 0 ? -in_degrees : 0;
+		p = vec_add(p, plane_polar(heading * (PLANE_PI / 180)));
+	}
+	return sqrt(vec_dist2(r->pos[ring[i]], r->pos[ring[(i + n - 1) % size]]));
+}
+
+/*
+ * E double bonds of a ring among the atoms of no unit: zigzags, straight where the rest of the ring reaches from end to
+ * end, else with their double bonds in a bow that is closed ever further.
  */
 static void zigzags_make(struct rings *r, int32_t k)
 {
+	static const struct {
+		bool back;
+		double out_degrees, in_degrees;
+	} shape[] = {{false, 60, 60}, {true, 60, 60}, {true, 70, 30}, {true, 75, 20}, {true, 80, 12}};
 	const struct lay *l = r->l;
 	const int32_t *ring = l->ring_atom + l->ring_start[k];
-	int32_t size = l->ring_start[k + 1] - l->ring_start[k];
-	for (int32_t i = 0; i < size && size > SMALL_RING - 1; i++) {
-		int32_t a[4];
-		bool is_free = true, trans = false;
-		for (int j = 0; j < 4; j++) {
-			a[j] = ring[(i + j) % size];
-			is_free &= r->unit[a[j]] < 0;
-		}
-		for (int32_t c = 0; c < l->n_cistrans && is_free; c++) {
-			const struct mol_cistrans *s = &l->cistrans[c];
-			int w = s->atom[0] == a[1] ? 0 : 1;
-			if (s->atom[w] == a[1] && s->atom[!w] == a[2])
-				trans = (s->cis == (s->nbr[w] == a[0])) != (s->nbr[!w] == a[3]);
-		}
-		if (!is_free || !trans)
+	int32_t size = l->ring_start[k + 1] - l->ring_start[k], begin = 0;
+	if (size < SMALL_RING || !l->n_cistrans)
+		return;
+	int *turn = arena_alloc(l->arena, ((size_t)size + 4) * sizeof *turn);
+	bool *trans = arena_alloc(l->arena, (size_t)size * sizeof *trans);
+	for (int32_t i = 0; i < size; i++) {
+		trans[i] = ring_is_trans(l, ring, size, i);
+		for (int j = 0; j < 4; j++)
+			trans[i] &= r->unit[ring[(i + j) % size]] < 0;
+	}
+	for (int32_t i = size - 1; i >= 0; i--) /* the first that goes on from none before it */
+		if (trans[i] && !trans[(i + size - 2) % size] && !trans[(i + size - 3) % size])
+			begin = i;
+	for (int32_t step = 0, n; step + 4 <= size; step += n) {
+		int32_t i = (begin + step) % size;
+		double wide = 1e9;
+		n = 1;
+		if (!trans[i])
 			continue;
-		for (int j = 0; j < 4; j++) {
-			r->pos[a[j]] = (struct vec){j * 0.86602540378443864676, (j & 1) * 0.5};
-			r->unit[a[j]] = r->n_unit;
+		for (size_t f = 0; f < sizeof shape / sizeof *shape && wide > 0.9 * (size - n + 1); f++) {
+			n = zigzag_turns(trans, size, i, size - step, shape[f].back, turn);
+			wide = zigzag_draw(r, ring, size, i, turn, n, shape[f].out_degrees, shape[f].in_degrees);
 		}
 		r->n_unit++;
 	}
