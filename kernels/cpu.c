@@ -91,9 +91,11 @@ void cpu_gemm_blocks(bool tb, int64_t m, int64_t n, int64_t kk, double alpha, co
 	free(in);
 }
 
+enum { PRODUCT_ROWS = 320 }; /* of a chunk of a product, at most: below it packing costs, above it threads wait */
+
 struct gemm_job {
 	bool ta, tb, by_column, blocks;
-	int64_t m, n, kk, lda, ldb, ldc;
+	int64_t m, n, kk, lda, ldb, ldc, step;
 	double alpha, beta;
 	const real *a, *b;
 	real *c;
@@ -103,39 +105,48 @@ static void gemm_chunk(void *ctx, int64_t chunk, int thread)
 {
 	(void)thread;
 	const struct gemm_job *j = ctx;
-	int64_t from = chunk * CPU_ROWS;
+	int64_t from = chunk * j->step, n = cpu_min(j->step, (j->by_column ? j->n : j->m) - from);
 	if (j->blocks)
-		cpu_gemm_blocks(j->tb, cpu_min(CPU_ROWS, j->m - from), j->n, j->kk, j->alpha, j->a + from * j->lda,
-				j->lda, j->b, j->ldb, j->c + from * j->ldc, j->ldc);
+		cpu_gemm_blocks(j->tb, n, j->n, j->kk, j->alpha, j->a + from * j->lda, j->lda, j->b, j->ldb,
+				j->c + from * j->ldc, j->ldc);
 	else if (j->by_column)
-		cpu_gemm_serial(j->ta, j->tb, j->m, cpu_min(CPU_ROWS, j->n - from), j->kk, j->alpha, j->a, j->lda,
+		cpu_gemm_serial(j->ta, j->tb, j->m, n, j->kk, j->alpha, j->a, j->lda,
 				j->b + (j->tb ? from * j->ldb : from), j->ldb, j->beta, j->c + from, j->ldc);
 	else
-		cpu_gemm_serial(j->ta, j->tb, cpu_min(CPU_ROWS, j->m - from), j->n, j->kk, j->alpha,
-				j->a + (j->ta ? from : from * j->lda), j->lda, j->b, j->ldb, j->beta,
-				j->c + from * j->ldc, j->ldc);
+		cpu_gemm_serial(j->ta, j->tb, n, j->n, j->kk, j->alpha, j->a + (j->ta ? from : from * j->lda), j->lda,
+				j->b, j->ldb, j->beta, j->c + from * j->ldc, j->ldc);
+}
+
+/* Chunks of one size, a multiple of 16, so that none is a narrow rest. */
+static int64_t even_step(int64_t side)
+{
+	int64_t n_chunk = cpu_n_chunk(side, PRODUCT_ROWS);
+	return n_chunk ? (cpu_n_chunk(side, n_chunk) + 15) / 16 * 16 : 1;
 }
 
 static void gemm(const struct kernels *k, bool ta, bool tb, int64_t m, int64_t n, int64_t kk, double alpha,
 		 const real *a, int64_t lda, const real *b, int64_t ldb, double beta, real *c, int64_t ldc)
 {
 	bool blocks = k->fixed_rows && !ta && beta == 0 && n > 0 && kk > 0;
+	bool by_column = !blocks && m <= PRODUCT_ROWS && n > PRODUCT_ROWS;
+	int64_t side = by_column ? n : m;
 	struct gemm_job j = {.ta = ta,
 			     .tb = tb,
 			     .blocks = blocks,
-			     .by_column = !blocks && m <= CPU_ROWS && n > CPU_ROWS,
+			     .by_column = by_column,
 			     .m = m,
 			     .n = n,
 			     .kk = kk,
 			     .lda = lda,
 			     .ldb = ldb,
 			     .ldc = ldc,
+			     .step = blocks ? CPU_ROWS : even_step(side),
 			     .alpha = alpha,
 			     .beta = beta,
 			     .a = a,
 			     .b = b,
 			     .c = c};
-	cpu_run(k, cpu_n_chunk(j.by_column ? n : m, CPU_ROWS), gemm_chunk, &j);
+	cpu_run(k, cpu_n_chunk(side, j.step), gemm_chunk, &j);
 }
 
 /* A product whose sides are no multiple of any register, against a double loop. */

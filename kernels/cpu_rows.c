@@ -88,6 +88,25 @@ static void add_row(const struct kernels *k, const real *row, real *y, int64_t n
 	run(k, (struct job){.work = add_row_work, .x = row, .out = y, .n = n, .d = d});
 }
 
+K_SIMD static void row_bias_relu(real *restrict y, const real *restrict row, int64_t d)
+{
+	for (int64_t c = 0; c < d; c++) {
+		real x = y[c] + row[c];
+		y[c] = x > 0 ? x : 0;
+	}
+}
+
+static void bias_relu_work(const struct job *j, int64_t from, int64_t to)
+{
+	for (int64_t i = from; i < to; i++)
+		row_bias_relu(j->out + i * j->d, j->x, j->d);
+}
+
+static void bias_relu(const struct kernels *k, const real *row, real *y, int64_t n, int64_t d)
+{
+	run(k, (struct job){.work = bias_relu_work, .x = row, .out = y, .n = n, .d = d});
+}
+
 static void add_column_work(const struct job *j, int64_t from, int64_t to)
 {
 	for (int64_t i = from; i < to; i++)
@@ -116,7 +135,8 @@ static void row_sum(const struct kernels *k, const real *x, real *out, int64_t n
 }
 
 struct column_job {
-	const real *x;
+	const real *x, *y;
+	real *g;
 	double *part;
 	int64_t n, d;
 };
@@ -137,18 +157,52 @@ static void column_chunk(void *ctx, int64_t chunk, int thread)
 		add_to_double(sum, j->x + i * j->d, j->d);
 }
 
+/* out += the parts of all chunks, in their order. */
+static void column_parts(const double *part, int64_t n_chunk, real *out, int64_t d)
+{
+	for (int64_t c = 0; c < d; c++) {
+		double sum = 0;
+		for (int64_t i = 0; i < n_chunk; i++)
+			sum += part[i * d + c];
+		out[c] += (real)sum;
+	}
+}
+
 static void column_sum(const struct kernels *k, const real *x, real *out, int64_t n, int64_t d)
 {
 	int64_t n_chunk = cpu_n_chunk(n, CPU_ROWS);
 	struct column_job j = {
 	    .x = x, .n = n, .d = d, .part = cpu_scratch(k, 0, (size_t)(n_chunk * d + 1) * sizeof(double))};
 	cpu_run(k, n_chunk, column_chunk, &j);
+	column_parts(j.part, n_chunk, out, d);
+}
+
+K_SIMD static void row_mask_sum(real *restrict g, const real *restrict y, double *restrict sum, int64_t d)
+{
 	for (int64_t c = 0; c < d; c++) {
-		double sum = 0;
-		for (int64_t i = 0; i < n_chunk; i++)
-			sum += j.part[i * d + c];
-		out[c] += (real)sum;
+		g[c] = y[c] > 0 ? g[c] : 0;
+		sum[c] += (double)g[c];
 	}
+}
+
+static void bias_relu_back_chunk(void *ctx, int64_t chunk, int thread)
+{
+	(void)thread;
+	const struct column_job *j = ctx;
+	double *sum = j->part + chunk * j->d;
+	memset(sum, 0, (size_t)j->d * sizeof *sum);
+	for (int64_t i = chunk * CPU_ROWS, to = cpu_min(j->n, i + CPU_ROWS); i < to; i++)
+		row_mask_sum(j->g + i * j->d, j->y + i * j->d, sum, j->d);
+}
+
+static void bias_relu_back(const struct kernels *k, const real *y, real *g_y, real *g_row, int64_t n, int64_t d)
+{
+	int64_t n_chunk = cpu_n_chunk(n, CPU_ROWS);
+	struct column_job j = {
+	    .y = y, .g = g_y, .n = n, .d = d, .part = cpu_scratch(k, 0, (size_t)(n_chunk * d + 1) * sizeof(double))};
+	cpu_run(k, n_chunk, bias_relu_back_chunk, &j);
+	if (g_row)
+		column_parts(j.part, n_chunk, g_row, d);
 }
 
 K_SIMD static real unit_row(const real *x, real *y, int64_t d)
@@ -297,6 +351,8 @@ void kernels_cpu_rows(struct kernels *k)
 	k->transpose = transpose;
 	k->scale_rows = scale_rows;
 	k->add_row = add_row;
+	k->bias_relu = bias_relu;
+	k->bias_relu_back = bias_relu_back;
 	k->add_column = add_column;
 	k->row_sum = row_sum;
 	k->column_sum = column_sum;

@@ -69,6 +69,27 @@ static void add_row(const struct kernels *, const real *row, real *y, int64_t n,
 	CUDA_EACH(add_row_each, n * d, row, y, n, d);
 }
 
+static __global__ void bias_relu_each(const real *row, real *y, int64_t n, int64_t d)
+{
+	int64_t i = cuda_index();
+	if (i >= n * d)
+		return;
+	real x = y[i] + row[i % d];
+	y[i] = x > 0 ? x : 0;
+}
+
+static void bias_relu(const struct kernels *, const real *row, real *y, int64_t n, int64_t d)
+{
+	CUDA_EACH(bias_relu_each, n * d, row, y, n, d);
+}
+
+static __global__ void mask_each(const real *y, real *g, int64_t n)
+{
+	int64_t i = cuda_index();
+	if (i < n && !(y[i] > 0))
+		g[i] = 0;
+}
+
 static __global__ void add_column_each(const real *col, real *y, int64_t n, int64_t d)
 {
 	int64_t i = cuda_index();
@@ -103,6 +124,13 @@ static void column_sum(const struct kernels *, const real *x, real *out, int64_t
 	f.x = x;
 	f.d = d;
 	CUDA_EACH(column_sum_each, d, cuda_columns<1>(f, n, d), out, n, d);
+}
+
+static void bias_relu_back(const struct kernels *k, const real *y, real *g_y, real *g_row, int64_t n, int64_t d)
+{
+	CUDA_EACH(mask_each, n * d, y, g_y, n * d);
+	if (g_row)
+		column_sum(k, g_y, g_row, n, d);
 }
 
 static __global__ void sum_row(const real *x, real *out, int64_t n, int64_t d)
@@ -303,6 +331,8 @@ void cuda_rows(struct kernels *k)
 	k->transpose = transpose;
 	k->scale_rows = scale_rows;
 	k->add_row = add_row;
+	k->bias_relu = bias_relu;
+	k->bias_relu_back = bias_relu_back;
 	k->add_column = add_column;
 	k->column_sum = column_sum;
 	k->row_sum = row_sum;

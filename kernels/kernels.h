@@ -175,8 +175,12 @@ struct kernels {
 	void (*transpose)(const struct kernels *k, const real *x, real *y, int64_t n, int64_t d,
 			  bool add); /* y [d, n] (+)= x [n, d]^T */
 	void (*scale_rows)(const struct kernels *k, const real *x, const real *w, real *y, int64_t n, int64_t d,
-			   bool add);                                                                /* w [n] */
-	void (*add_row)(const struct kernels *k, const real *row, real *y, int64_t n, int64_t d);    /* y += row [d] */
+			   bool add);                                                             /* w [n] */
+	void (*add_row)(const struct kernels *k, const real *row, real *y, int64_t n, int64_t d); /* y += row [d] */
+	/* In place: y = max(y + row, 0). Backward, in place too: g_y = 0 where y is 0; g_row [d] (NULL: not wanted) +=
+	 * column sums of that. */
+	void (*bias_relu)(const struct kernels *k, const real *row, real *y, int64_t n, int64_t d);
+	void (*bias_relu_back)(const struct kernels *k, const real *y, real *g_y, real *g_row, int64_t n, int64_t d);
 	void (*add_column)(const struct kernels *k, const real *col, real *y, int64_t n, int64_t d); /* y += col [n] */
 	void (*column_sum)(const struct kernels *k, const real *x, real *out, int64_t n, int64_t d); /* out [d] += */
 	void (*row_sum)(const struct kernels *k, const real *x, real *out, int64_t n, int64_t d);    /* out [n] = */

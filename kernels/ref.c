@@ -227,6 +227,26 @@ static void add_row(const struct kernels *k, const real *row, real *y, int64_t n
 		LOOP (j, d)
 			y[i * d + j] += row[j];
 }
+static void bias_relu(const struct kernels *k, const real *row, real *y, int64_t n, int64_t d)
+{
+	LOOP (i, n)
+		LOOP (j, d) {
+			double x = (double)y[i * d + j] + (double)row[j];
+			y[i * d + j] = x > 0 ? (real)x : 0;
+		}
+}
+static void bias_relu_back(const struct kernels *k, const real *y, real *g_y, real *g_row, int64_t n, int64_t d)
+{
+	LOOP (i, n * d)
+		if (!(y[i] > 0))
+			g_y[i] = 0;
+	LOOP (j, g_row ? d : 0) {
+		double s = 0;
+		LOOP (i, n)
+			s += (double)g_y[i * d + j];
+		g_row[j] = (real)((double)g_row[j] + s);
+	}
+}
 static void add_column(const struct kernels *k, const real *col, real *y, int64_t n, int64_t d)
 {
 	LOOP (i, n)
@@ -368,6 +388,8 @@ void kernels_ref(struct kernels *k)
 			      .transpose = transpose,
 			      .scale_rows = scale_rows,
 			      .add_row = add_row,
+			      .bias_relu = bias_relu,
+			      .bias_relu_back = bias_relu_back,
 			      .add_column = add_column,
 			      .column_sum = column_sum,
 			      .row_sum = row_sum,

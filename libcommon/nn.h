@@ -110,6 +110,8 @@ struct nn_var *nn_scale_rows(struct nn_tape *t, struct nn_var *x,
 struct nn_var *nn_matmul(struct nn_tape *t, struct nn_var *a, bool ta, struct nn_var *b, bool tb);
 /* x [n, i], weight [o, i], bias [o] or NULL -> [n, o]. */
 struct nn_var *nn_linear(struct nn_tape *t, struct nn_var *x, struct nn_param *weight, struct nn_param *bias);
+/* In place, of a y that nothing else has read: max(y + bias [d], 0). */
+struct nn_var *nn_bias_relu(struct nn_tape *t, struct nn_var *y, struct nn_param *bias);
 enum nn_act { /* as enum k_act */
 	      NN_RELU = K_RELU,
 	      NN_TANH = K_TANH,

@@ -110,9 +110,15 @@ static struct nn_var *bond_table(struct nn_tape *t, struct nn_params *ps, const 
 static struct nn_var *gin(struct nn_tape *t, struct nn_params *ps, const char *name, const struct nn_messages *m,
 			  struct nn_var *h, struct nn_var *bonds)
 {
-	struct nn_var *x = nn_message_sum(t, m, h, bonds, NULL, 1);
-	x = nn_activate(t, nn_linear_named(t, ps, nn_name("%s.mlp.0", name).s, x), NN_RELU);
-	return nn_linear_named(t, ps, nn_name("%s.mlp.2", name).s, x);
+	struct nn_param *weight = nn_params_find(ps, nn_name("%s.mlp.0.weight", name).s);
+	struct nn_param *bias = nn_params_find(ps, nn_name("%s.mlp.0.bias", name).s);
+	struct nn_var *x;
+	/* The product is linear: it may come before the sum, over the rows of the level below, or after it. */
+	if (m->product_first)
+		x = nn_message_sum(t, m, nn_linear(t, h, weight, NULL), nn_linear(t, bonds, weight, NULL), NULL, 1);
+	else
+		x = nn_linear(t, nn_message_sum(t, m, h, bonds, NULL, 1), weight, NULL);
+	return nn_linear_named(t, ps, nn_name("%s.mlp.2", name).s, nn_bias_relu(t, x, bias));
 }
 
 /* Column h of the result: the part of x that belongs to head h times its part of att, which starts at `from`. */
@@ -229,10 +235,17 @@ static struct stack stack_new(struct nn_tape *t, const struct nn_gnn_config *c, 
 	return s;
 }
 
+/* The colours of drug-like molecules still part in the first layers, which have fewer rows below than above. By number
+ * alone: what a molecule's bytes are may not depend on the others of its batch. */
+enum { N_PARTING = 4 };
+
 static const struct nn_messages *stack_messages(struct nn_tape *t, struct stack *s, int layer)
 {
-	if (layer < s->depth)
-		return nn_messages_new(t, &s->level[layer + 1].in, s->n_kind);
+	if (layer < s->depth) {
+		struct nn_messages *m = nn_messages_new(t, &s->level[layer + 1].in, s->n_kind);
+		m->product_first = layer < N_PARTING;
+		return m;
+	}
 	if (!s->plain)
 		s->plain = nn_messages_new(t, s->links, s->n_kind);
 	return s->plain;

@@ -68,6 +68,7 @@ struct nn_links nn_links_new(struct arena *a, const struct nn_graphs *g, int n_f
 struct nn_messages {
 	int64_t n_row, n_source, n_item, n_kind;
 	const struct nn_links *links;
+	bool product_first;     /* fewer sources than targets: products go before sums where they may */
 	struct k_csr in;        /* by target: sources */
 	const int64_t *kind;    /* [n_item] by position in `in` */
 	struct k_csr own;       /* by target: positions */

@@ -152,18 +152,44 @@ static void add_row_back(struct nn_tape *t, void *ctx)
 	k->column_sum(k, r->y->g, r->b->g, r->y->n, r->y->d);
 }
 
-struct nn_var *nn_linear(struct nn_tape *t, struct nn_var *x, struct nn_param *weight, struct nn_param *bias)
+/* The bias's variable; y gets a gradient where the bias alone wants one (a frozen weight, a constant input). */
+static struct nn_var *use_bias(struct nn_tape *t, struct nn_var *y, struct nn_param *bias)
+{
+	struct nn_var *b = nn_use(t, bias);
+	if (b->g && !y->g)
+		y->g = nn_var_new(t, y->n, y->d, true)->g;
+	return b;
+}
+
+static struct nn_var *add_bias(struct nn_tape *t, struct nn_var *y, struct nn_param *bias)
 {
 	const struct kernels *k = nn_tape_kernels(t);
-	struct nn_var *y = nn_matmul(t, x, false, nn_use(t, weight), true);
-	if (!bias)
-		return y;
-	struct nn_var *b = nn_use(t, bias);
+	struct nn_var *b = use_bias(t, y, bias);
 	k->add_row(k, b->v, y->v, y->n, y->d);
-	if (b->g && !y->g) /* the weight is frozen and the input constant */
-		y->g = nn_var_new(t, y->n, y->d, true)->g;
 	if (b->g)
 		push(t, add_row_back, (struct rule){.b = b, .y = y});
+	return y;
+}
+
+struct nn_var *nn_linear(struct nn_tape *t, struct nn_var *x, struct nn_param *weight, struct nn_param *bias)
+{
+	struct nn_var *y = nn_matmul(t, x, false, nn_use(t, weight), true);
+	return bias ? add_bias(t, y, bias) : y;
+}
+
+static void bias_relu_back(struct nn_tape *t, void *ctx)
+{
+	const struct rule *r = ctx;
+	const struct kernels *k = nn_tape_kernels(t);
+	k->bias_relu_back(k, r->y->v, r->y->g, r->b->g, r->y->n, r->y->d);
+}
+
+struct nn_var *nn_bias_relu(struct nn_tape *t, struct nn_var *y, struct nn_param *bias)
+{
+	const struct kernels *k = nn_tape_kernels(t);
+	struct nn_var *b = use_bias(t, y, bias);
+	k->bias_relu(k, b->v, y->v, y->n, y->d);
+	push(t, bias_relu_back, (struct rule){.b = b, .y = y});
 	return y;
 }
 

@@ -88,6 +88,15 @@ static void op_rows(const struct kernels *k, struct trial *t, struct size s)
 	k->row_sum(k, x, out(t, n), n, d);
 }
 
+static void op_bias(const struct kernels *k, struct trial *t, struct size s)
+{
+	const real *row = in(t, s.d);
+	real *y = out(t, s.n * s.d), *g = out(t, s.n * s.d);
+	k->bias_relu(k, row, y, s.n, s.d);
+	k->bias_relu_back(k, y, g, out(t, s.d), s.n, s.d);
+	k->bias_relu_back(k, y, g, NULL, s.n, s.d);
+}
+
 static void op_unit(const struct kernels *k, struct trial *t, struct size s)
 {
 	real *x = in(t, s.n * s.d), *y = out(t, s.n * s.d), *norm = out(t, s.n);
@@ -137,11 +146,11 @@ static void op_shrink(const struct kernels *k, struct trial *t, struct size s)
 }
 
 static const struct named ops[] = {
-    {"entries", op_entries}, {"relu", op_relu},         {"tanh", op_tanh},       {"swish", op_swish},
-    {"ssp", op_ssp},         {"softplus", op_softplus}, {"sigmoid", op_sigmoid}, {"square", op_square},
-    {"dropout", op_dropout}, {"adam", op_adam},         {"gemm", op_gemm},       {"rows", op_rows},
-    {"unit", op_unit},       {"softmax", op_softmax},   {"pick", op_pick},       {"info_nce", op_info_nce},
-    {"shrink", op_shrink},
+    {"entries", op_entries}, {"relu", op_relu},          {"tanh", op_tanh},       {"swish", op_swish},
+    {"ssp", op_ssp},         {"softplus", op_softplus},  {"sigmoid", op_sigmoid}, {"square", op_square},
+    {"dropout", op_dropout}, {"adam", op_adam},          {"gemm", op_gemm},       {"rows", op_rows},
+    {"unit", op_unit},       {"softmax", op_softmax},    {"pick", op_pick},       {"info_nce", op_info_nce},
+    {"shrink", op_shrink},   {"bias and ReLU", op_bias},
 };
 
 /* ---- wrong variants that the harness must reject ---------------------------------------- */
