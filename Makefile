@@ -79,7 +79,7 @@ tests: all $(UNIT:%=$(B)/test/%) $(HELPERS:%=$(B)/test/%) $(EMULATED) ## build t
 help: ## this list
 	@printf 'make TARGET ...\n\n'
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
-	@printf '\nVariables: PREFIX DESTDIR PROGRAM_PREFIX (install), CC CFLAGS CXX CXXFLAGS LDFLAGS OPTIM (build),\nSAN=1 (sanitizers, in build/san), REQUIRE_SHARED=1 (tests without their data fail), FILES=... (of check),\nPEER_PYTHON BENCH (Python with RDKit, PyTorch; options of bench, bench-chem).\n'
+	@printf '\nVariables: PREFIX DESTDIR PROGRAM_PREFIX (install), CC CFLAGS CXX CXXFLAGS LDFLAGS OPTIM (build),\nSAN=1 (sanitizers, in build/san), CUDA=0|1|auto CUDA_HOME NVCC CUDA_ARCH (the plug-in of NVIDIA devices),\nREQUIRE_SHARED=1 (tests without their data fail), FILES=... (of check), REQUIRE_GPU=1 (of check-gpu),\nPEER_PYTHON BENCH (Python with RDKit, PyTorch; options of bench, bench-chem).\n'
 .PHONY: help
 
 # ---- objects ----
@@ -230,13 +230,15 @@ deps-build:
 check: deps ## run all tests (FILES=... for some); SAN=1 for the sanitizers
 	@$(MAKE) --no-print-directory tests
 	@BUILD=$(abspath $(B)) UNIT='$(UNIT) nn_paths_double' test/run $(FILES)
+check-gpu: tests ## run the tests of operations on an NVIDIA device (CUDA=1; REQUIRE_GPU=1: fail without one)
+	@BUILD=$(abspath $(B)) test/run-gpu
 regold: tests ## write the golden files anew; look at what git diff says
 	@BUILD=$(abspath $(B)) REGOLD=1 test/run $(shell grep -l REGOLD test/*.bats)
 lint: ## check layers, names, sizes, headers, formatting, scripts, man pages
 	@CC='$(CC)' CXX='$(CXX)' VERSION='$(VERSION)' test/lint
 format: ## lay out all C sources by .clang-format
 	clang-format -i $(wildcard */*.c */*.h */*.cc */*.cu */*.cuh)
-.PHONY: deps deps-build check regold lint format
+.PHONY: deps deps-build check check-gpu regold lint format
 
 # ---- fuzzers: never a test ----
 # libFuzzer and the sanitizers, in a folder of their own; FUZZ names some of them, FUZZ_SECONDS is for each.

@@ -129,8 +129,8 @@ struct nn_model {
 int nn_model_new(struct nn_model **m, const struct kernels *k, const struct nn_config *c, unsigned parts, uint64_t seed,
 		 struct err *e);
 /*
- * ERR_USAGE names an operation that the back end does not offer and what of the configuration needs it. nn_model_new and
- * nn_model_add_parts ask it themselves.
+ * ERR_USAGE names an operation that the back end does not offer and what of the configuration needs it. nn_model_new
+ * and nn_model_add_parts ask it themselves.
  */
 int nn_model_offered(const struct kernels *k, const struct nn_config *c, unsigned parts, struct err *e);
 /* Adds parts that are missing (say, a structure module to a pre-trained model). */

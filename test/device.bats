@@ -9,21 +9,25 @@ DEVICE="${BUILD:-$ROOT/build}/emulated"
 	refute_output --partial "not ok"
 }
 
-@test "operations of the device as the reference: entries and rows" {
-	run -0 "$DEVICE/test/kernels_rows" cuda
-	refute_output --partial "not ok"
-	assert_output --partial "mutant: without the barrier at cuda_rows.cu"
+@test "operations as the reference in three orders, without each barrier, golden cases: what make check-gpu runs" {
+	need_shared oracle/nn/golden
+	BUILD=$DEVICE run -0 "$ROOT/test/run-gpu"
+	assert_line --regexp '^1[0-9]{2} passed, 0 failed$'
+	refute_output --partial 'csr_sum: not offered'
+	refute_output --partial 'batch_norm: not offered'
 }
 
-@test "operations of the device as the reference: graphs and norms" {
-	run -0 "$DEVICE/test/kernels_graph" cuda
-	refute_output --partial "not ok"
-	refute_output --partial "# csr_sum: not offered"
+@test "make check-gpu without a device: says loudly that nothing was tested, and fails under REQUIRE_GPU=1" {
+	export BUILD=$DEVICE EMULATION_DEVICES=0
+	run -0 "$ROOT/test/run-gpu"
+	assert_output --partial 'check-gpu: NOTHING WAS TESTED: --device cuda: no CUDA device'
+	REQUIRE_GPU=1 run -1 "$ROOT/test/run-gpu"
+	assert_output --partial 'REQUIRE_GPU'
 }
 
-# small OPTION ...: a stream of 60 molecules with labels and splits, for training.
+# small: a stream of 60 molecules with labels and splits, for training.
 small() {
-	head -61 "$ROOT/examples/wellknown.csv" | mol2graph --labels acid,base,cns --scaffold "$@" |
+	head -61 "$ROOT/examples/wellknown.csv" | mol2graph --labels acid,base,cns --scaffold |
 		molsplit --by random > "$BATS_TEST_TMPDIR/small.mts"
 }
 
@@ -105,7 +109,7 @@ alike() {
 	small
 	cd "$BATS_TEST_TMPDIR"
 	conf3d --quiet --method dg --keep-failed small.mts > 3d.mts || [ $? = 3 ]
-	local how=(--quiet --task pretrain --preset tiny --views 2d,3d --epochs 1)
+	local how=(--quiet --task pretrain --preset tiny --views "2d,3d" --epochs 1)
 	run -2 "$DEVICE/bin/train" --device cuda "${how[@]}" -o cuda.mts 3d.mts
 	assert_output 'train: device cuda has no operation filter_sum, which --views 3d needs: --device cpu'
 	[ ! -e cuda.mts ]
