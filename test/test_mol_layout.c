@@ -108,6 +108,8 @@ static void test_molecules(void)
 	    "C1C2CC1C2",
 	    "CN1CCC23C4C1CC5=C2C(=C(C=C5)O)OC3C(C=C4)O",
 	    "C1Cc2ccc(cc2)CCc2ccc1cc2",
+	    "CCC[C@@-]12C3=C4C5=C1[Fe+2]16782345[C-]2C7=C6C1=C82",
+	    "[O+]#C[Cr]12345(C#[O+])(C#[O+])C6=C2C4=C5(N(C)C)C3=C16",
 	    "C1CC2CC3CC1CC(C2)C3",
 	};
 	for (size_t i = 0; i < sizeof plain / sizeof *plain; i++) {
