@@ -220,6 +220,8 @@ int kernels_cpu(struct kernels *k, struct pool *pool, struct err *e)
 	kernels_cpu_dense(k);
 	kernels_cpu_norm(k);
 	kernels_cpu_image(k);
+	kernels_cpu_pool(k);
+	kernels_cpu_fold(k);
 	kernels_cpu_geometry(k);
 	kernels_cpu_optim(k);
 	kernels_cpu_loss(k);

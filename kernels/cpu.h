@@ -20,6 +20,7 @@
 enum {
 	CPU_ENTRIES = 1 << 15, /* of a chunk of entry-wise work */
 	CPU_ROWS = 256,        /* of a chunk of rows with a product or a sum */
+	CPU_SMALL = 1000000,   /* multiplications of a product that OpenBLAS takes without repacking, and at its best */
 	CPU_BLOCK = 64,        /* rows of a product where fixed_rows is set; divides CPU_ROWS */
 };
 

@@ -1,4 +1,4 @@
-/* cpu_image.c - pictures on the CPU, NHWC: convolutions as products of gathered windows, max pooling. */
+/* cpu_image.c - pictures on the CPU, NHWC: convolutions as products of gathered windows. */
 #include "cpu.h"
 
 #include <string.h>
@@ -74,11 +74,25 @@ void cpu_conv_finish(const struct k_conv *c, real *y, int64_t row, int64_t from,
 		relu_line(y, n);
 }
 
+/* Lines of few channels are too short for a call of memcpy. */
+static inline void copy_line(real *restrict y, const real *restrict x, int64_t n)
+{
+	typedef real vec __attribute__((vector_size(4 * sizeof(real)), aligned(sizeof(real))));
+	if (n > 64) {
+		memcpy(y, x, (size_t)n * sizeof *y);
+		return;
+	}
+	for (; n >= 4; n -= 4, y += 4, x += 4)
+		*(vec *)y = *(const vec *)x;
+	for (; n > 0; n--)
+		*y++ = *x++;
+}
+
 /* Pixels [0, n) of a row of a picture, as the convolution reads them. */
 static void copy_pixels(const struct k_conv *c, const real *x, int64_t n, real *z)
 {
 	if (!c->in_scale)
-		memcpy(z, x, (size_t)(n * c->c_in) * sizeof *z);
+		copy_line(z, x, n * c->c_in);
 	else
 		for (int64_t i = 0; i < n; i++)
 			cpu_conv_read(c, x + i * c->c_in, 0, c->c_in, z + i * c->c_in);
@@ -130,6 +144,17 @@ static void scatter_windows(const struct k_conv *c, const real *col, int64_t fir
 	}
 }
 
+/* The same for the way forward, outputs innermost: packed [ky, kx, i, o], each times its scale. */
+static void pack_forward(const struct k_conv *c, const real *weight, real *packed)
+{
+	int64_t taps = c->kernel * c->kernel;
+	for (int64_t o = 0; o < c->c_out; o++)
+		for (int64_t i = 0; i < c->c_in; i++)
+			for (int64_t t = 0; t < taps; t++)
+				packed[(t * c->c_in + i) * c->c_out + o] =
+				    weight[(o * c->c_in + i) * taps + t] * (c->out_scale ? c->out_scale[o] : 1);
+}
+
 /* A 1 x 1 convolution at every pixel is a plain product: its windows are the rows of x themselves. */
 static bool is_product(const struct k_conv *c)
 {
@@ -144,6 +169,13 @@ struct job {
 	int n_part;
 };
 
+/* Rows of a product that OpenBLAS takes without repacking, where they are enough to be worth it; a divisor of none. */
+static int64_t rows_at_once(const struct k_conv *c)
+{
+	int64_t rows = CPU_SMALL / (c->c_out * window_size(c));
+	return rows >= CPU_ROWS || rows < 24 ? CPU_ROWS : rows / 8 * 8;
+}
+
 static void conv_chunk(void *ctx, int64_t chunk, int thread)
 {
 	const struct job *j = ctx;
@@ -157,10 +189,11 @@ static void conv_chunk(void *ctx, int64_t chunk, int thread)
 		col = windows;
 	}
 	if (j->k->fixed_rows)
-		cpu_gemm_blocks(true, n, c->c_out, size, 1, col, size, j->w, size, j->y + first * c->c_out, c->c_out);
-	else
-		cpu_gemm_serial(false, true, n, c->c_out, size, 1, col, size, j->w, size, 0, j->y + first * c->c_out,
+		cpu_gemm_blocks(false, n, c->c_out, size, 1, col, size, j->w, c->c_out, j->y + first * c->c_out,
 				c->c_out);
+	for (int64_t i = 0, rows = rows_at_once(c); i < n && !j->k->fixed_rows; i += rows)
+		cpu_gemm_serial(false, false, cpu_min(rows, n - i), c->c_out, size, 1, col + i * size, size, j->w,
+				c->c_out, 0, j->y + (first + i) * c->c_out, c->c_out);
 	for (int64_t r = first; r < first + n; r++)
 		cpu_conv_finish(c, j->y + r * c->c_out, r, 0, c->c_out);
 }
@@ -173,10 +206,7 @@ static void conv(const struct kernels *k, const struct k_conv *c, const real *x,
 	}
 	real *packed = cpu_scratch(k, 0, (size_t)(c->c_out * window_size(c)) * sizeof *packed);
 	struct job j = {.k = k, .c = c, .x = x, .w = packed, .y = y};
-	pack_weight(c, weight, packed);
-	for (int64_t o = 0; o < c->c_out && c->out_scale; o++)
-		for (int64_t i = 0; i < window_size(c); i++)
-			packed[o * window_size(c) + i] *= c->out_scale[o];
+	pack_forward(c, weight, packed);
 	cpu_run(k, cpu_n_chunk(c->n * c->out_height * c->out_width, CPU_ROWS), conv_chunk, &j);
 }
 
@@ -221,8 +251,9 @@ static void weight_chunk(void *ctx, int64_t chunk, int thread)
 			gather_windows(c, j->x, first, n, windows);
 			col = windows;
 		}
-		cpu_gemm_serial(true, false, c->c_out, size, n, 1, j->g_y + first * c->c_out, c->c_out, col, size, 1,
-				out, size);
+		for (int64_t i = 0, rows = rows_at_once(c); i < n; i += rows)
+			cpu_gemm_serial(true, false, c->c_out, size, cpu_min(rows, n - i), 1,
+					j->g_y + (first + i) * c->c_out, c->c_out, col + i * size, size, 1, out, size);
 	}
 }
 
@@ -253,72 +284,8 @@ static void conv_back(const struct kernels *k, const struct k_conv *c, const rea
 	}
 }
 
-struct pool_job {
-	const struct k_conv *c;
-	const real *x;
-	real *y;
-	int32_t *arg;
-	const int32_t *from;
-};
-
-static void max_pixel(const struct k_conv *c, const real *x, int64_t img, int64_t oy, int64_t ox, real *y, int32_t *arg)
-{
-	int64_t pad = c->kernel / 2;
-	bool first = true;
-	for (int64_t ky = 0; ky < c->kernel; ky++)
-		for (int64_t kx = 0; kx < c->kernel; kx++) {
-			int64_t row = oy * c->stride - pad + ky, column = ox * c->stride - pad + kx;
-			if (row < 0 || row >= c->height || column < 0 || column >= c->width)
-				continue;
-			int64_t at = (img * c->height + row) * c->width + column;
-			const real *v = x + at * c->c_in;
-			for (int64_t f = 0; f < c->c_in; f++)
-				if (first || v[f] > y[f]) {
-					y[f] = v[f];
-					arg[f] = (int32_t)at;
-				}
-			first = false;
-		}
-}
-
-static void max_chunk(void *ctx, int64_t img, int thread)
-{
-	(void)thread;
-	const struct pool_job *j = ctx;
-	const struct k_conv *c = j->c;
-	for (int64_t oy = 0; oy < c->out_height; oy++)
-		for (int64_t ox = 0; ox < c->out_width; ox++) {
-			int64_t o = ((img * c->out_height + oy) * c->out_width + ox) * c->c_in;
-			max_pixel(c, j->x, img, oy, ox, j->y + o, j->arg + o);
-		}
-}
-
-static void max_pool(const struct kernels *k, const struct k_conv *c, const real *x, real *y, int32_t *arg)
-{
-	struct pool_job j = {.c = c, .x = x, .y = y, .arg = arg};
-	cpu_run(k, c->n, max_chunk, &j);
-}
-
-static void max_back_chunk(void *ctx, int64_t img, int thread)
-{
-	(void)thread;
-	const struct pool_job *j = ctx;
-	int64_t n = j->c->out_height * j->c->out_width * j->c->c_in, d = j->c->c_in;
-	for (int64_t i = img * n; i < (img + 1) * n; i++)
-		j->y[j->from[i] * d + i % d] += j->x[i];
-}
-
-static void max_pool_back(const struct kernels *k, const struct k_conv *c, const int32_t *arg, const real *g_y,
-			  real *g_x)
-{
-	struct pool_job j = {.c = c, .x = g_y, .y = g_x, .from = arg};
-	cpu_run(k, c->n, max_back_chunk, &j);
-}
-
 void kernels_cpu_image(struct kernels *k)
 {
 	k->conv = conv;
 	k->conv_back = conv_back;
-	k->max_pool = max_pool;
-	k->max_pool_back = max_pool_back;
 }

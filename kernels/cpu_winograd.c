@@ -15,7 +15,6 @@ enum {
 	LANES = WINO_LANES,
 	TAPS = WINO_TAPS,
 	NARROW = 128 * 128, /* entries of a tap of all filters, at most */
-	SMALL = 1000000,    /* multiplications of a product that OpenBLAS does not repack */
 	GROUP = 3 << 20,    /* entries of a group's transformed tiles, about */
 	WEIGHT_TILES = 240, /* of a group where the weights' gradient is made */
 	PAD = 16,           /* entries between taps, so that they do not fall upon each other in the cache */
@@ -56,7 +55,7 @@ static struct pass pass_of(const struct kernels *k, const struct k_conv *c, int6
 	p.across = cpu_n_chunk(c->width, 4);
 	p.per_picture = p.across * cpu_n_chunk(c->height, 4);
 	p.n_tile = c->n * p.per_picture;
-	p.block = least(32, n_in > 0 ? SMALL / (LANES * n_in) : 32, 32);
+	p.block = least(32, n_in > 0 ? CPU_SMALL / (LANES * n_in) : 32, 32);
 	p.block = p.block < 8 ? 8 : p.block;
 	p.n_block = cpu_n_chunk(p.n_tile, p.block);
 	return p;

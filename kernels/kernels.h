@@ -59,6 +59,13 @@ struct k_dense {
 	const real *before, *after; /* [n, d], or NULL */
 };
 
+/* What ends a residual block: y = relu(scale x + shift + (res_scale residual + res_shift)), by columns. */
+struct k_join {
+	int64_t n, d;
+	const real *x, *scale, *shift;                /* [n, d], [d], [d] */
+	const real *residual, *res_scale, *res_shift; /* [n, d]; [d], both NULL: the residual as it is */
+};
+
 /* GraphNorm (Cai et al., ICML 2021): o = x - mean_scale mean(x), y = weight o / sqrt(mean(o^2) + eps) + bias, by graph.
  */
 struct k_graph_norm {
@@ -277,18 +284,36 @@ struct kernels {
 	void (*graph_norm_back)(const struct kernels *k, const struct k_graph_norm *g, const real *x, const real *g_y,
 				real *g_x, real *g_weight, real *g_bias, real *g_mean_scale); /* each may be NULL */
 
-	/* ---- pictures (cpu_image.c) ---- */
+	/* ---- pictures (cpu_image.c, cpu_winograd.c, cpu_pool.c, cpu_fold.c) ---- */
 	/* 3 x 3 of stride 1 by F(4 x 4, 3 x 3) (Lavin and Gray, CVPR 2016) but where plain: errors of about 2e-6 of the
 	 * largest entry in float. Gradients likewise. */
 	void (*conv)(const struct kernels *k, const struct k_conv *c, const real *x, const real *weight, real *y);
 	/* Adds to g_x and g_weight (each may be NULL). */
 	void (*conv_back)(const struct kernels *k, const struct k_conv *c, const real *x, const real *weight,
 			  const real *g_y, real *g_x, real *g_weight);
-	/* 3 x 3, stride 2, padding 1 (-inf): the first of equals in row-major order; arg: its row of x. c_out = c_in.
+	/*
+	 * Largest of each window of z (struct k_conv: as a convolution reads it), padding kernel / 2 with nothing; arg:
+	 * the window's tap, from 0 in row-major order, the first of equals. c_out = c_in, kernel at most 15. Backward:
+	 * g_x, the gradient of z, is added to or written (g_x_set).
 	 */
-	void (*max_pool)(const struct kernels *k, const struct k_conv *c, const real *x, real *y, int32_t *arg);
-	void (*max_pool_back)(const struct kernels *k, const struct k_conv *c, const int32_t *arg, const real *g_y,
+	void (*max_pool)(const struct kernels *k, const struct k_conv *c, const real *x, real *y, uint8_t *arg);
+	void (*max_pool_back)(const struct kernels *k, const struct k_conv *c, const uint8_t *arg, const real *g_y,
 			      real *g_x);
+	/*
+	 * BatchNorm that is never written out: statistics as batch_norm, then scale and shift [d] with which it is
+	 * scale x
+	 * + shift; what reads x applies them (struct k_conv, norm_join). Without mult and residual.
+	 */
+	void (*norm_fold)(const struct kernels *k, const struct k_batch_norm *b, const real *x, real *scale,
+			  real *shift);
+	void (*norm_join)(const struct kernels *k, const struct k_join *j, real *y); /* y may be an input */
+	/*
+	 * Back from g, the gradient of f(scale x + shift), f = ReLU where b->relu, or that of norm_join's y where y is
+	 * given: then g is first set to 0 where y is, which leaves the gradient of the residual. g_x is written, and
+	 * may be g; g_weight and g_bias are added to (each may be NULL).
+	 */
+	void (*norm_fold_back)(const struct kernels *k, const struct k_batch_norm *b, const real *x, const real *scale,
+			       const real *shift, const real *y, real *g, real *g_x, real *g_weight, real *g_bias);
 
 	/* ---- geometry (cpu_geometry.c) ---- */
 	/* dist[e] = |pos[j] - pos[i]|; backward into g_pos [n, 3], serial in e. */
@@ -351,6 +376,8 @@ void kernels_cpu_pairs(struct kernels *k);
 void kernels_cpu_dense(struct kernels *k);
 void kernels_cpu_norm(struct kernels *k);
 void kernels_cpu_image(struct kernels *k);
+void kernels_cpu_pool(struct kernels *k);
+void kernels_cpu_fold(struct kernels *k);
 void kernels_cpu_geometry(struct kernels *k);
 void kernels_cpu_optim(struct kernels *k);
 void kernels_cpu_loss(struct kernels *k);

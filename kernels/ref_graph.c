@@ -210,26 +210,29 @@ static void conv_back(const struct kernels *k, const struct k_conv *c, const rea
 		g_weight[i] = (real)((double)g_weight[i] + gw[i]);
 	free(gx);
 }
-static void max_pool(const struct kernels *k, const struct k_conv *c, const real *x, real *y, int32_t *arg)
+static void max_pool(const struct kernels *k, const struct k_conv *c, const real *x, real *y, uint8_t *arg)
 {
 	LOOP (r, n_out(c))
 		LOOP (i, c->c_in) {
-			int64_t best = -1;
+			double best = -INFINITY;
 			LOOP (t, c->kernel * c->kernel) {
-				int64_t at = pixel(c, r, t);
-				if (at >= 0 && (best < 0 || x[at * c->c_in + i] > x[best * c->c_in + i]))
-					best = at;
+				int64_t row = pixel(c, r, t);
+				if (row >= 0 && read_at(c, x, row, i) > best) {
+					best = read_at(c, x, row, i);
+					arg[r * c->c_in + i] = (uint8_t)t;
+				}
 			}
-			y[r * c->c_in + i] = x[best * c->c_in + i];
-			arg[r * c->c_in + i] = (int32_t)best;
+			y[r * c->c_in + i] = (real)best;
 		}
 }
-static void max_pool_back(const struct kernels *k, const struct k_conv *c, const int32_t *arg, const real *g_y,
+static void max_pool_back(const struct kernels *k, const struct k_conv *c, const uint8_t *arg, const real *g_y,
 			  real *g_x)
 {
+	for (int64_t i = 0; i < c->n * c->height * c->width * c->c_in && c->g_x_set; i++)
+		g_x[i] = 0;
 	LOOP (r, n_out(c))
 		LOOP (i, c->c_in)
-			g_x[arg[r * c->c_in + i] * c->c_in + i] += g_y[r * c->c_in + i];
+			g_x[pixel(c, r, arg[r * c->c_in + i]) * c->c_in + i] += g_y[r * c->c_in + i];
 }
 
 /* ---- distances ------------------------------------------------------------------------ */

@@ -71,6 +71,52 @@ static void batch_norm_back(const struct kernels *k, const struct k_batch_norm *
 	}
 }
 
+static void norm_fold(const struct kernels *k, const struct k_batch_norm *b, const real *x, real *scale, real *shift)
+{
+	real *y = malloc((size_t)(b->n * b->d + 1) * sizeof *y);
+	struct k_batch_norm plain = *b;
+	if (!y)
+		abort();
+	plain.relu = false;
+	batch_norm(k, &plain, x, y);
+	LOOP (c, b->d) {
+		scale[c] = (real)((double)b->weight[c] * (double)b->inv[c]);
+		shift[c] = (real)((double)b->bias[c] - (double)b->weight[c] * (double)b->inv[c] * (double)b->mean[c]);
+	}
+	free(y);
+}
+
+static void norm_join(const struct kernels *k, const struct k_join *j, real *y)
+{
+	LOOP (i, j->n)
+		LOOP (c, j->d) {
+			int64_t at = i * j->d + c;
+			double v = (double)j->scale[c] * (double)j->x[at] + (double)j->shift[c];
+			double r = (double)j->residual[at];
+			v += j->res_scale ? (double)j->res_scale[c] * r + (double)j->res_shift[c] : r;
+			y[at] = (real)fmax(v, 0);
+		}
+}
+
+static void norm_fold_back(const struct kernels *k, const struct k_batch_norm *b, const real *x, const real *scale,
+			   const real *shift, const real *y, real *g, real *g_x, real *g_weight, real *g_bias)
+{
+	int64_t n = b->n * b->d;
+	real *z = malloc((size_t)(2 * n + 1) * sizeof *z), *sum = z + n;
+	if (!z)
+		abort();
+	LOOP (i, n) {
+		z[i] = y ? y[i] : (real)((double)scale[i % b->d] * (double)x[i] + (double)shift[i % b->d]);
+		if (y && b->relu && !(y[i] > 0))
+			g[i] = 0;
+		sum[i] = 0;
+	}
+	batch_norm_back(k, b, x, z, g, sum, g_weight, g_bias, NULL);
+	LOOP (i, n)
+		g_x[i] = sum[i];
+	free(z);
+}
+
 static void graph_norm(const struct kernels *k, const struct k_graph_norm *g, const real *x, real *y)
 {
 	LOOP (m, g->n_graph)
@@ -215,6 +261,9 @@ static void hyper_back(const struct kernels *k, const struct k_hyper *h, const r
 
 void kernels_ref_norm(struct kernels *k)
 {
+	k->norm_fold = norm_fold;
+	k->norm_join = norm_join;
+	k->norm_fold_back = norm_fold_back;
 	k->batch_norm = batch_norm;
 	k->batch_norm_back = batch_norm_back;
 	k->graph_norm = graph_norm;

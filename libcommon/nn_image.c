@@ -1,4 +1,6 @@
-/* nn_image.c - encoders of pictures: residual networks of 10 and 18 layers (He et al., 2016), as torchvision has them.
+/*
+ * nn_image.c - layers of pictures, and of them residual networks of 10 and 18 layers (He et al., 2016), as torchvision
+ * has them: the plain path. nn_cnn.c is the quick one.
  */
 #include "nn_layer.h"
 
@@ -41,7 +43,7 @@ struct nn_picture nn_conv(struct nn_tape *t, struct nn_params *ps, const char *n
 struct pool_rule {
 	struct k_conv c;
 	struct nn_var *x, *y;
-	const int32_t *arg;
+	const uint8_t *arg;
 };
 
 static void pool_back(struct nn_tape *t, void *ctx)
@@ -60,7 +62,7 @@ struct nn_picture nn_max_pool(struct nn_tape *t, struct nn_picture p)
 	k_conv_set_out(&r->c);
 	r->x = p.x;
 	r->y = nn_var_new(t, p.n * r->c.out_height * r->c.out_width, p.x->d, p.x->g != NULL);
-	int32_t *arg = nn_tape_alloc(t, (size_t)(r->y->n * r->y->d) * sizeof *arg);
+	uint8_t *arg = nn_tape_alloc(t, (size_t)(r->y->n * r->y->d));
 	r->arg = arg;
 	k->max_pool(k, &r->c, p.x->v, r->y->v, arg);
 	if (r->y->g)
@@ -117,8 +119,16 @@ void nn_cnn_build(struct nn_params *ps, const char *prefix, const struct nn_cnn_
 		}
 }
 
-struct nn_var *nn_cnn(struct nn_tape *t, struct nn_params *ps, const char *prefix, const struct nn_cnn_config *c,
-		      struct nn_var *img, int64_t n, int64_t height, int64_t width)
+struct nn_var *nn_picture_mean(struct nn_tape *t, struct nn_picture p)
+{
+	int64_t n_px = p.height * p.width, *seg = arena_alloc(nn_tape_arena(t), (size_t)(p.x->n + 1) * sizeof *seg);
+	for (int64_t i = 0; i < p.x->n; i++)
+		seg[i] = i / n_px;
+	return nn_segment_mean(t, p.x, seg, p.n);
+}
+
+struct nn_var *nn_cnn_plain(struct nn_tape *t, struct nn_params *ps, const char *prefix, const struct nn_cnn_config *c,
+			    struct nn_var *img, int64_t n, int64_t height, int64_t width)
 {
 	struct nn_picture p = {.x = img, .n = n, .height = height, .width = width};
 	p = nn_conv(t, ps, nn_name("%sconv1", prefix).s, p, 2);
@@ -127,8 +137,5 @@ struct nn_var *nn_cnn(struct nn_tape *t, struct nn_params *ps, const char *prefi
 	for (int l = 0; l < 4; l++)
 		for (int b = 0; b < c->n_block[l]; b++)
 			p = nn_residual_block(t, ps, nn_name("%slayer%d.%d.", prefix, l + 1, b).s, p, l && !b ? 2 : 1);
-	int64_t n_px = p.height * p.width, *seg = arena_alloc(nn_tape_arena(t), (size_t)(p.x->n + 1) * sizeof *seg);
-	for (int64_t i = 0; i < p.x->n; i++)
-		seg[i] = i / n_px;
-	return nn_segment_mean(t, p.x, seg, n);
+	return nn_picture_mean(t, p);
 }

@@ -103,6 +103,11 @@ struct nn_picture {
 };
 /* NAME.weight [out, in, k, k] without bias, padding k / 2. */
 struct nn_picture nn_conv(struct nn_tape *t, struct nn_params *ps, const char *name, struct nn_picture p, int stride);
+/* Mean over the pixels of each picture: [n, channels]. */
+struct nn_var *nn_picture_mean(struct nn_tape *t, struct nn_picture p);
+/* nn_cnn as a chain of the layers here: what nn_cnn is tested against, and runs where the table is plain. */
+struct nn_var *nn_cnn_plain(struct nn_tape *t, struct nn_params *ps, const char *prefix, const struct nn_cnn_config *c,
+			    struct nn_var *img, int64_t n, int64_t height, int64_t width);
 struct nn_picture nn_max_pool(struct nn_tape *t, struct nn_picture p); /* 3 x 3, stride 2, padding 1 */
 /* relu(BN(conv3x3(relu(BN(conv3x3_stride x)))) + x), x through PREFIXdownsample where there is one. */
 struct nn_picture nn_residual_block(struct nn_tape *t, struct nn_params *ps, const char *prefix, struct nn_picture p,

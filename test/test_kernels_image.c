@@ -80,17 +80,50 @@ static void op_max_pool(const struct kernels *k, struct trial *t, struct size s)
 	k_conv_set_out(&c);
 	int64_t n_x = c.n * c.height * c.width * c.c_in, n_y = c.n * c.out_height * c.out_width * c.c_in;
 	real *x = draw(t, n_x);
-	int32_t *arg = hold(t, (size_t)n_y * sizeof *arg);
+	uint8_t *arg = hold(t, (size_t)n_y);
 	for (int64_t i = 0; i < n_x; i++)
 		x[i] = x[i] > 0 ? x[i] : 0; /* ties, as after a ReLU */
 	k->max_pool(k, &c, put(t, x, (size_t)n_x * sizeof *x), out(t, n_y), arg);
 	k->max_pool_back(k, &c, arg, in(t, n_y), out(t, n_x));
+	c.in_scale = in(t, c.c_in);
+	c.in_shift = in(t, c.c_in);
+	c.g_x_set = true;
+	k->max_pool(k, &c, in(t, n_x), out(t, n_y), arg);
+	k->max_pool_back(k, &c, arg, in(t, n_y), out(t, n_x));
+}
+
+/* A block's end: two BatchNorms that are not written, their sum, and the way back through both. */
+static void op_fold(const struct kernels *k, struct trial *t, struct size s)
+{
+	int64_t n = s.n, d = s.d;
+	const real *x = in(t, n * d), *r = in(t, n * d);
+	real *affine = out(t, 4 * d), *state = out(t, 4 * d), *y = out(t, n * d), *g_wb = out(t, 2 * d);
+	struct k_batch_norm b = {.n = n, .d = d, .eps = 1e-5, .momentum = 0.1, .train = n > 1 && n % 2};
+	b.weight = in(t, d);
+	b.bias = in(t, d);
+	b.run_mean = state;
+	b.run_var = out_from(t, draw_positive(t, d), d);
+	b.mean = state + d;
+	b.inv = state + 2 * d;
+	k->norm_fold(k, &b, x, affine, affine + d);
+	k->norm_fold(k, &b, r, affine + 2 * d, affine + 3 * d);
+	k->norm_fold(k, &b, x, affine, affine + d);
+	struct k_join j = {.n = n, .d = d, .x = x, .scale = affine, .shift = affine + d, .residual = r};
+	if (s.n_target % 2) {
+		j.res_scale = affine + 2 * d;
+		j.res_shift = affine + 3 * d;
+	}
+	k->norm_join(k, &j, y);
+	b.relu = s.n_target % 3;
+	real *g = out(t, n * d), *g_x = out(t, n * d);
+	k->norm_fold_back(k, &b, x, affine, affine + d, y, g, g_x, g_wb, g_wb + d);
+	k->norm_fold_back(k, &b, x, affine, affine + d, NULL, g_x, g_x, g_wb, NULL);
 }
 
 static const struct named ops[] = {
     {"conv 1x1", op_conv1},       {"conv 1x1 / 2", op_conv1_2}, {"conv 3x3", op_conv3},
     {"conv 3x3 / 2", op_conv3_2}, {"conv 7x7 / 2", op_conv7_2}, {"conv 3x3 in blocks", op_blocks},
-    {"max_pool", op_max_pool},
+    {"max_pool", op_max_pool},    {"folded norm", op_fold},
 };
 
 /* ---- wrong variants that the harness must reject ---------------------------------------- */
