@@ -249,29 +249,47 @@ struct gn_job {
 	double *part; /* backward: [n_graph, 3, d] */
 };
 
+enum { GRAPH_COLUMNS = 64 }; /* columns at a time: their sums stay in registers or nearby */
+
+K_SIMD static void graph_columns(const struct gn_job *j, int64_t graph, int64_t c0, int64_t w)
+{
+	const struct k_graph_norm *g = j->g;
+	const int64_t from = g->start[graph], to = g->start[graph + 1], d = g->d;
+	const double n = (double)(to - from);
+	double mean[GRAPH_COLUMNS] = {0}, var[GRAPH_COLUMNS] = {0}, shift[GRAPH_COLUMNS], scale[GRAPH_COLUMNS];
+	for (int64_t i = from; i < to; i++)
+		for (int64_t c = 0; c < w; c++)
+			mean[c] += (double)j->x[i * d + c0 + c];
+	for (int64_t c = 0; c < w; c++) {
+		mean[c] /= n;
+		shift[c] = (double)g->mean_scale[c0 + c] * mean[c];
+	}
+	for (int64_t i = from; i < to; i++)
+		for (int64_t c = 0; c < w; c++) {
+			const double o = (double)j->x[i * d + c0 + c] - shift[c];
+			var[c] += o * o;
+		}
+	for (int64_t c = 0; c < w; c++) {
+		const double inv = 1 / sqrt(var[c] / n + g->eps);
+		g->mean[graph * d + c0 + c] = (real)mean[c];
+		g->inv[graph * d + c0 + c] = (real)inv;
+		scale[c] = (double)g->weight[c0 + c] * inv;
+	}
+	for (int64_t i = from; i < to; i++) {
+		real *restrict y = j->y + i * d + c0;
+		const real *restrict x = j->x + i * d + c0, *restrict bias = g->bias + c0;
+		for (int64_t c = 0; c < w; c++)
+			y[c] = (real)(((double)x[c] - shift[c]) * scale[c] + (double)bias[c]);
+	}
+}
+
 static void graph_chunk(void *ctx, int64_t chunk, int thread)
 {
 	(void)thread;
 	const struct gn_job *j = ctx;
 	const struct k_graph_norm *g = j->g;
-	int64_t from = g->start[chunk], to = g->start[chunk + 1], d = g->d;
-	for (int64_t c = 0; c < d && from < to; c++) {
-		double mean = 0, var = 0;
-		for (int64_t i = from; i < to; i++)
-			mean += (double)j->x[i * d + c];
-		mean /= (double)(to - from);
-		double shift = (double)g->mean_scale[c] * mean;
-		for (int64_t i = from; i < to; i++) {
-			double o = (double)j->x[i * d + c] - shift;
-			var += o * o;
-		}
-		double inv = 1 / sqrt(var / (double)(to - from) + g->eps);
-		g->mean[chunk * d + c] = (real)mean;
-		g->inv[chunk * d + c] = (real)inv;
-		for (int64_t i = from; i < to; i++)
-			j->y[i * d + c] =
-			    (real)((double)g->weight[c] * ((double)j->x[i * d + c] - shift) * inv + (double)g->bias[c]);
-	}
+	for (int64_t c = 0; c < g->d && g->start[chunk] < g->start[chunk + 1]; c += GRAPH_COLUMNS)
+		graph_columns(j, chunk, c, cpu_min(GRAPH_COLUMNS, g->d - c));
 }
 
 static void graph_norm(const struct kernels *k, const struct k_graph_norm *g, const real *x, real *y)
@@ -280,33 +298,49 @@ static void graph_norm(const struct kernels *k, const struct k_graph_norm *g, co
 	cpu_run(k, g->n_graph, graph_chunk, &j);
 }
 
+K_SIMD static void graph_back_columns(const struct gn_job *j, int64_t graph, int64_t c0, int64_t w, double *part)
+{
+	const struct k_graph_norm *g = j->g;
+	const int64_t from = g->start[graph], to = g->start[graph + 1], d = g->d;
+	const double n = (double)(to - from);
+	double sum_g[GRAPH_COLUMNS] = {0}, sum_go[GRAPH_COLUMNS] = {0}, sum_o[GRAPH_COLUMNS] = {0};
+	double shift[GRAPH_COLUMNS], scale[GRAPH_COLUMNS], pull[GRAPH_COLUMNS], all[GRAPH_COLUMNS];
+	for (int64_t c = 0; c < w; c++)
+		shift[c] = (double)g->mean_scale[c0 + c] * (double)g->mean[graph * d + c0 + c];
+	for (int64_t i = from; i < to; i++)
+		for (int64_t c = 0; c < w; c++) {
+			const double gy = (double)j->g_y[i * d + c0 + c], o = (double)j->x[i * d + c0 + c] - shift[c];
+			sum_g[c] += gy;
+			sum_go[c] += gy * o;
+			sum_o[c] += o;
+		}
+	for (int64_t c = 0; c < w; c++) {
+		const double inv = (double)g->inv[graph * d + c0 + c];
+		scale[c] = (double)g->weight[c0 + c] * inv;
+		pull[c] = scale[c] * inv * inv * sum_go[c] / n; /* times o: the gradient through the deviation */
+		const double sum_do = scale[c] * sum_g[c] - pull[c] * sum_o[c];
+		part[c0 + c] = sum_go[c] * inv;
+		part[d + c0 + c] = sum_g[c];
+		part[2 * d + c0 + c] = -(double)g->mean[graph * d + c0 + c] * sum_do;
+		all[c] = (double)g->mean_scale[c0 + c] * sum_do / n;
+	}
+	for (int64_t i = from; i < to && j->g_x; i++) {
+		real *restrict g_x = j->g_x + i * d + c0;
+		const real *restrict x = j->x + i * d + c0, *restrict gy = j->g_y + i * d + c0;
+		for (int64_t c = 0; c < w; c++)
+			g_x[c] += (real)(scale[c] * (double)gy[c] - pull[c] * ((double)x[c] - shift[c]) - all[c]);
+	}
+}
+
 static void graph_back_chunk(void *ctx, int64_t chunk, int thread)
 {
 	(void)thread;
 	const struct gn_job *j = ctx;
 	const struct k_graph_norm *g = j->g;
-	int64_t from = g->start[chunk], to = g->start[chunk + 1], d = g->d;
-	double *part = j->part + chunk * 3 * d, n = (double)(to - from);
-	memset(part, 0, (size_t)(3 * d) * sizeof *part);
-	for (int64_t c = 0; c < d && from < to; c++) {
-		double mean = (double)g->mean[chunk * d + c], inv = (double)g->inv[chunk * d + c];
-		double ms = (double)g->mean_scale[c], w = (double)g->weight[c], sum_g = 0, sum_go = 0, sum_o = 0;
-		for (int64_t i = from; i < to; i++) {
-			double gy = (double)j->g_y[i * d + c], o = (double)j->x[i * d + c] - ms * mean;
-			sum_g += gy;
-			sum_go += gy * o;
-			sum_o += o;
-		}
-		double pull = w * inv * inv * inv * sum_go / n; /* times o: the gradient through the deviation */
-		double sum_do = w * inv * sum_g - pull * sum_o;
-		part[c] = sum_go * inv;
-		part[d + c] = sum_g;
-		part[2 * d + c] = -mean * sum_do;
-		for (int64_t i = from; i < to && j->g_x; i++) {
-			double gy = (double)j->g_y[i * d + c], o = (double)j->x[i * d + c] - ms * mean;
-			j->g_x[i * d + c] += (real)(w * inv * gy - pull * o - ms * sum_do / n);
-		}
-	}
+	double *part = j->part + chunk * 3 * g->d;
+	memset(part, 0, (size_t)(3 * g->d) * sizeof *part);
+	for (int64_t c = 0; c < g->d && g->start[chunk] < g->start[chunk + 1]; c += GRAPH_COLUMNS)
+		graph_back_columns(j, chunk, c, cpu_min(GRAPH_COLUMNS, g->d - c), part);
 }
 
 static void graph_norm_back(const struct kernels *k, const struct k_graph_norm *g, const real *x, const real *g_y,

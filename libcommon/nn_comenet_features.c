@@ -64,38 +64,65 @@ static void find_nearest(struct nn_comenet_features *f, int64_t n_atom)
 	}
 }
 
-/* Angle between the planes (v, a) and (v, b) in [0, 2 pi); 0 where one of them is undefined. */
-static double dihedral(struct vec v, double length, struct vec a, struct vec b)
+/* An angle by its cosine and sine: what the bases need. */
+struct turn {
+	double cos, sin;
+};
+static struct turn turn_of(double c, double s)
 {
-	struct vec p = cross(v, a), q = cross(v, b);
-	if (norm(p) <= flat_sine * length * norm(a) || norm(q) <= flat_sine * length * norm(b))
-		return 0;
-	double angle = atan2(dot(cross(p, q), v) / length, dot(p, q));
+	double r = sqrt(c * c + s * s);
+	return r > 0 ? (struct turn){c / r, s / r} : (struct turn){1, 0};
+}
+/* In [0, 2 pi). */
+static double angle_of(struct turn t)
+{
+	double angle = atan2(t.sin, t.cos);
 	return angle < 0 ? angle + 2 * pi : angle;
 }
 
-static void set_angles(struct nn_comenet_features *f, const struct nn_points *p, int64_t e)
+/* From plane (v, a) to plane (v, b) about v; nothing where one of them is undefined. */
+static struct turn dihedral(struct vec v, double length, struct vec a, struct vec b)
+{
+	struct vec p = cross(v, a), q = cross(v, b);
+	const double flat = flat_sine * flat_sine * length * length;
+	if (dot(p, p) <= flat * dot(a, a) || dot(q, q) <= flat * dot(b, b))
+		return (struct turn){1, 0};
+	return turn_of(dot(p, q), dot(cross(p, q), v) / length);
+}
+
+struct turns {
+	struct turn theta, phi, tau;
+};
+
+static struct turns turns_of(struct nn_comenet_features *f, const struct nn_points *p, int64_t e)
 {
 	int64_t i = f->pairs.i[e], j = f->pairs.j[e];
 	struct vec v = between(p, j, i), back = between(p, i, j);
 	struct vec u0 = between(p, f->n0[i], i), u1 = between(p, f->n1[i], i);
 	f->iref[e] = f->n0[i] == j ? f->n1[i] : f->n0[i];
 	f->jref[e] = f->n0[j] == i ? f->n1[j] : f->n0[j];
-	f->theta[e] = atan2(norm(cross(back, u0)), dot(back, u0));
-	f->phi[e] = dihedral(v, f->dist[e], u0, u1);
-	f->tau[e] = dihedral(v, f->dist[e], between(p, j, f->jref[e]), between(p, f->iref[e], i));
+	return (struct turns){
+	    .theta = turn_of(dot(back, u0), norm(cross(back, u0))),
+	    .phi = dihedral(v, f->dist[e], u0, u1),
+	    .tau = dihedral(v, f->dist[e], between(p, j, f->jref[e]), between(p, f->iref[e], i)),
+	};
 }
 
-static void set_bases(struct nn_comenet_features *f, int64_t e, double cutoff, const double scale[2][N_RADIAL])
+/* Normalised spherical Bessel functions of order 0 and 1 at their zeros, [2][N_RADIAL]. */
+static void set_radial(double radial[2][N_RADIAL], double dist, double cutoff, const double scale[2][N_RADIAL])
 {
-	const double y0 = 0.5 / sqrt(pi), y1 = sqrt(0.75 / pi);
-	const double angular[4] = {y0, y1 * cos(f->theta[e]), y1 * sin(f->theta[e]) * cos(f->phi[e]),
-				   y1 * sin(f->theta[e]) * sin(f->phi[e])};
-	const double torsion[2] = {y0, y1 * cos(f->tau[e])};
-	double radial[2][N_RADIAL];
 	for (int l = 0; l < 2; l++)
 		for (int n = 0; n < N_RADIAL; n++)
-			radial[l][n] = bessel(l, bessel_zero[l][n] * f->dist[e] / cutoff) * scale[l][n];
+			radial[l][n] = bessel(l, bessel_zero[l][n] * dist / cutoff) * scale[l][n];
+}
+
+static void set_features(struct nn_comenet_features *f, int64_t e, const struct turns *t,
+			 const double radial[2][N_RADIAL])
+{
+	const double y0 = 0.5 / sqrt(pi), y1 = sqrt(0.75 / pi);
+	const double angular[4] = {y0, y1 * t->theta.cos, y1 * t->theta.sin * t->phi.cos,
+				   y1 * t->theta.sin * t->phi.sin};
+	const double torsion[2] = {y0, y1 * t->tau.cos};
 	for (int s = 0; s < 4; s++)
 		for (int n = 0; n < N_RADIAL; n++)
 			f->feature1[e * N_FEATURE1 + s * N_RADIAL + n] = (real)(radial[s > 0][n] * angular[s]);
@@ -104,7 +131,47 @@ static void set_bases(struct nn_comenet_features *f, int64_t e, double cutoff, c
 			f->feature2[e * N_FEATURE2 + s * N_RADIAL + n] = (real)(radial[s][n] * torsion[s]);
 }
 
-struct nn_comenet_features nn_comenet_features_of(struct arena *a, const struct nn_points *p, double cutoff_ang)
+/* The pair of (i, j) in the other direction: pairs stand by target, then by source, so that those of a target with
+ * smaller sources come up in their order. */
+static int64_t *reverse_of(struct arena *a, const struct nn_pairs *p, int64_t n_atom)
+{
+	int64_t *next = arena_calloc(a, (size_t)n_atom + 1, sizeof *next);
+	int64_t *reverse = arena_alloc(a, (size_t)(p->n + 1) * sizeof *reverse);
+	for (int64_t e = p->n - 1; e >= 0; e--)
+		next[p->i[e]] = e;
+	for (int64_t e = 0; e < p->n; e++)
+		if (p->i[e] < p->j[e]) {
+			int64_t r = next[p->j[e]]++;
+			reverse[e] = r;
+			reverse[r] = e;
+		}
+	return reverse;
+}
+
+static void set_all(struct nn_comenet_features *f, struct arena *a, const struct nn_points *p, double cutoff,
+		    const double scale[2][N_RADIAL])
+{
+	const int64_t *reverse = reverse_of(a, &f->pairs, p->n_atom);
+	for (int64_t e = 0; e < f->pairs.n; e++) {
+		double radial[2][N_RADIAL];
+		if (f->pairs.i[e] > f->pairs.j[e])
+			continue;
+		set_radial(radial, f->dist[e], cutoff, scale);
+		for (int way = 0; way < 2; way++) {
+			int64_t at = way ? reverse[e] : e;
+			struct turns t = turns_of(f, p, at);
+			set_features(f, at, &t, (const double(*)[N_RADIAL])radial);
+			if (f->theta) {
+				f->theta[at] = angle_of(t.theta);
+				f->phi[at] = angle_of(t.phi);
+				f->tau[at] = angle_of(t.tau);
+			}
+		}
+	}
+}
+
+struct nn_comenet_features nn_comenet_features_of(struct arena *a, const struct nn_points *p, double cutoff_ang,
+						  bool angles)
 {
 	struct nn_comenet_features f = {.pairs = nn_pairs_within(a, p, cutoff_ang)};
 	size_t n = (size_t)f.pairs.n + 1, n_atom = (size_t)p->n_atom + 1;
@@ -114,9 +181,9 @@ struct nn_comenet_features nn_comenet_features_of(struct arena *a, const struct 
 	f.iref = arena_alloc(a, n * sizeof *f.iref);
 	f.jref = arena_alloc(a, n * sizeof *f.jref);
 	f.dist = arena_alloc(a, n * sizeof *f.dist);
-	f.theta = arena_alloc(a, n * sizeof *f.theta);
-	f.phi = arena_alloc(a, n * sizeof *f.phi);
-	f.tau = arena_alloc(a, n * sizeof *f.tau);
+	f.theta = angles ? arena_alloc(a, n * sizeof *f.theta) : NULL;
+	f.phi = angles ? arena_alloc(a, n * sizeof *f.phi) : NULL;
+	f.tau = angles ? arena_alloc(a, n * sizeof *f.tau) : NULL;
 	f.feature1 = arena_alloc(a, n * N_FEATURE1 * sizeof *f.feature1);
 	f.feature2 = arena_alloc(a, n * N_FEATURE2 * sizeof *f.feature2);
 	for (int l = 0; l < 2; l++)
@@ -125,9 +192,6 @@ struct nn_comenet_features nn_comenet_features_of(struct arena *a, const struct 
 	for (int64_t e = 0; e < f.pairs.n; e++)
 		f.dist[e] = norm(between(p, f.pairs.j[e], f.pairs.i[e]));
 	find_nearest(&f, p->n_atom);
-	for (int64_t e = 0; e < f.pairs.n; e++) {
-		set_angles(&f, p, e);
-		set_bases(&f, e, cutoff_ang, (const double(*)[N_RADIAL])scale);
-	}
+	set_all(&f, a, p, cutoff_ang, (const double(*)[N_RADIAL])scale);
 	return f;
 }

@@ -176,7 +176,9 @@ struct nn_comenet_features {
 	double *theta, *phi, *tau; /* radians; phi and tau in [0, 2 pi) */
 	real *feature1, *feature2; /* [pairs, 12], [pairs, 6] */
 };
-struct nn_comenet_features nn_comenet_features_of(struct arena *a, const struct nn_points *p, double cutoff_ang);
+/* theta, phi and tau are NULL without `angles`: their cosines and sines are all that the features need. */
+struct nn_comenet_features nn_comenet_features_of(struct arena *a, const struct nn_points *p, double cutoff_ang,
+						  bool angles);
 /* One interaction block; f1, f2 [pairs, 12], [pairs, 6]. PREFIX ends with a dot or is empty. */
 struct nn_var *nn_comenet_block(struct nn_tape *t, struct nn_params *ps, const char *prefix, struct nn_var *x,
 				struct nn_var *f1, struct nn_var *f2, const struct nn_pair_lists *pairs,

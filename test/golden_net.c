@@ -144,7 +144,7 @@ static const real *to_real(struct golden *g, const double *x, int64_t n)
 
 static void output_features(struct golden *g, const struct nn_points *p)
 {
-	struct nn_comenet_features f = nn_comenet_features_of(golden_arena(g), p, golden_number(g, "cutoff"));
+	struct nn_comenet_features f = nn_comenet_features_of(golden_arena(g), p, golden_number(g, "cutoff"), true);
 	int64_t n = f.pairs.n;
 	golden_output_ints(g, "j", f.pairs.j, n);
 	golden_output_ints(g, "i", f.pairs.i, n);
