@@ -126,13 +126,18 @@ static struct nn_var *after_final(struct nn_tape *t, struct nn_params *ps, const
 					      .f = NN_SWISH});
 }
 
+static bool is_quick(const struct kernels *k) /* a device may lack these operations */
+{
+	return !k->plain && k->feature_sum && k->dense;
+}
+
 /* ---- either ------------------------------------------------------------------------------------------------- */
 
 struct nn_var *nn_comenet_block(struct nn_tape *t, struct nn_params *ps, const char *prefix, struct nn_var *x,
 				struct nn_var *f1, struct nn_var *f2, const struct nn_pair_lists *pairs,
 				const int64_t *mol, int64_t n_mol)
 {
-	if (nn_tape_kernels(t)->plain || f1->g || f2->g)
+	if (!is_quick(nn_tape_kernels(t)) || f1->g || f2->g)
 		return plain_block(t, ps, prefix, x, f1, f2, pairs, mol, n_mol);
 	x = nn_dense_named(t, ps, nn_name("%slin", prefix).s, x, NN_SWISH, NULL);
 	x = quick_block(t, ps, prefix, &(struct source){.row = x, .atom = x}, f1, f2, pairs, mol, n_mol);
@@ -144,7 +149,7 @@ static struct nn_var *plain_blocks(struct nn_tape *t, struct nn_params *ps, cons
 				   const struct nn_pair_lists *pairs)
 {
 	struct nn_elements e = nn_embed_elements(t, ps, nn_name("%semb.emb.weight", prefix).s, p);
-	struct nn_var *x = nn_activate(t, e.x, NN_SWISH);
+	struct nn_var *x = nn_elements_spread(t, &e, nn_activate(t, e.x, NN_SWISH));
 	for (int b = 0; b < n_block; b++)
 		x = plain_block(t, ps, nn_name("%sinteraction_blocks.%d.", prefix, b).s, x, f1, f2, pairs, p->mol,
 				p->n_mol);
@@ -180,11 +185,11 @@ struct nn_var *nn_comenet(struct nn_tape *t, struct nn_params *ps, const char *p
 	const struct nn_pair_lists *pairs = nn_pair_lists_new(t, &f.pairs, p->n_atom);
 	struct nn_var *f1 = nn_input(t, f.feature1, f.pairs.n, N_FEATURE1);
 	struct nn_var *f2 = nn_input(t, f.feature2, f.pairs.n, N_FEATURE2);
-	bool plain = nn_tape_kernels(t)->plain;
-	struct nn_var *x = (plain ? plain_blocks : quick_blocks)(t, ps, prefix, n_block, p, f1, f2, pairs);
+	bool quick = is_quick(nn_tape_kernels(t));
+	struct nn_var *x = (quick ? quick_blocks : plain_blocks)(t, ps, prefix, n_block, p, f1, f2, pairs);
 	for (int l = 1; l < N_READOUT; l++)
-		x = plain ? swish_linear(t, ps, nn_name("%slins.%d", prefix, l).s, x)
-			  : nn_dense_named(t, ps, nn_name("%slins.%d", prefix, l).s, x, NN_SWISH, NULL);
+		x = quick ? nn_dense_named(t, ps, nn_name("%slins.%d", prefix, l).s, x, NN_SWISH, NULL)
+			  : swish_linear(t, ps, nn_name("%slins.%d", prefix, l).s, x);
 	if (nn_params_find(ps, nn_name("%slin_out.weight", prefix).s))
 		return nn_segment_sum(t, nn_linear_named(t, ps, nn_name("%slin_out", prefix).s, x), p->mol, p->n_mol);
 	return nn_segment_mean(t, x, p->mol, p->n_mol);

@@ -171,8 +171,10 @@ struct nn_var *nn_schnet(struct nn_tape *t, struct nn_params *ps, const char *pr
 				 .pos = pos ? pos : nn_input(t, p->pos, p->n_atom, 3),
 				 .sum = read_sum,
 				 .bare = !nn_params_find(ps, nn_name("%slin1.weight", prefix).s)};
+	const struct kernels *k = nn_tape_kernels(t);
+	bool offered = k->table_sum && k->dense; /* a device may lack them */
 	/* in double the interpolation would be the largest error by far */
-	if (nn_tape_kernels(t)->plain || sizeof(real) > sizeof(float))
+	if (k->plain || !offered || sizeof(real) > sizeof(float))
 		return schnet_plain(t, ps, prefix, &c);
 	return schnet_quick(t, ps, prefix, &c);
 }

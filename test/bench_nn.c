@@ -189,6 +189,7 @@ static struct nn_geom_config geom(const struct bench *b)
 	return strcmp(b->op->name, "schnet")
 		   ? (struct nn_geom_config){.n_block = 4, .width = 256, .middle = 64, .cutoff_ang = 8}
 		   : (struct nn_geom_config){.schnet = true,
+					     .bare = true, /* as the peer's script has it */
 					     .n_block = 6,
 					     .width = 300,
 					     .cutoff_ang = 10,
@@ -359,8 +360,8 @@ static const struct op ops[] = {
     {"gat", "the same with GAT layers of 2 heads", .molecules = true, .build = gnn_build, .forward = gnn_forward},
     {"gin-tune", "fine-tuning of GIN: dropout 0.5, a head, its loss", .molecules = true, .build = whole_build,
      .forward = tune_forward},
-    {"schnet", "6 interactions, 300 wide, 128 filters, cutoff 10 A", .molecules = true, .build = geom_build,
-     .forward = geom_forward},
+    {"schnet", "6 interactions, 300 wide, 128 filters, cutoff 10 A, the mean over atoms", .molecules = true,
+     .build = geom_build, .forward = geom_forward},
     {"comenet", "4 blocks, 256 wide, cutoff 8 A, features inside", .molecules = true, .build = geom_build,
      .forward = geom_forward},
     {"resnet18", "64 to 512 channels", .build = cnn_build, .forward = cnn_forward},

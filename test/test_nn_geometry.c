@@ -121,6 +121,24 @@ static void linear_weights(const struct kernels *k, const struct k_table *t, con
 	free(w);
 }
 
+/* A device without the quick paths' operations takes the plain ones. */
+static void test_lacking(const struct kernels *k, const struct nn_geom_config *c, const char *name)
+{
+	static struct mols m;
+	static struct result want, got;
+	struct kernels plain = *k, lacks = *k;
+	plain.plain = true;
+	lacks.table_sum = NULL;
+	lacks.feature_sum = NULL;
+	draw(&m);
+	step(&plain, c, &m, &want);
+	step(&lacks, c, &m, &got);
+	double y = error(got.y, want.y, N_MOL * WIDTH), g = error_grad(&got, &want);
+	tap_ok(y <= 1e-6 && g <= 3e-5, "%s without its quick operations (%.1e, %.1e)", name, y, g);
+	nn_params_free(want.ps);
+	nn_params_free(got.ps);
+}
+
 static void test_mutant(const struct kernels *k, const struct nn_geom_config *c)
 {
 	static struct mols m;
@@ -158,6 +176,8 @@ int main(void)
 	/* ComENet's paths differ by rounding alone; the narrow one multiplies pairs of layers first */
 	test_encoder(&one, &three, "ComENet", &comenet, 3e-6, 3e-5);
 	test_encoder(&one, &three, "narrow ComENet", &narrow, 3e-6, 3e-5);
+	test_lacking(&one, &schnet, "SchNet");
+	test_lacking(&one, &comenet, "ComENet");
 	test_mutant(&one, &schnet);
 	kernels_cpu_free(&one);
 	kernels_cpu_free(&three);
