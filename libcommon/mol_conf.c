@@ -3,13 +3,17 @@
 #include "mol_dg.h"
 #include "mol_rotor.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 static const double APART_ANG = 3;
-static const double SPREAD_KCAL = 1.5;
-enum { N_DESCENT = 4 }; /* searches of good turns for the first conformer */
-enum { N_SPARE = 3 };   /* conformers made beyond those asked for, in the place of bad ones */
+static const double SPREAD_KCAL = 1.5;      /* of the turns of further conformers */
+enum { N_SHAPE = 3 };                       /* shapes from which the first conformer is chosen, where rings are loose */
+enum { N_DESCENT = 4, N_DESCENT_EACH = 2 }; /* searches of its turns; where there are several shapes */
+enum { MAX_ITER = 1000, N_TRIAL = 30 };     /* steps of the force field to a minimum; to tell shapes apart */
+enum { N_RING_ATOM = 3 };                   /* tetrahedral ones make a ring loose */
+enum { N_SPARE = 3 };                       /* conformers made beyond those asked for, in the place of bad ones */
 
 /* Molecule that holds fragment `which` of m alone; to_whole [its n_atom] are the atoms' indices in m. */
 static struct mol *cut_fragment(const struct mol *m, int which, struct arena *a, int32_t **to_whole)
@@ -170,13 +174,23 @@ struct maker {
 	struct mol_rotors *rotors;
 	struct mol_reject why; /* the last failure */
 	bool spoilt;           /* it was the force field's, not the embedding's */
+	int n_shape;           /* embedded for the first conformer */
+	double *trial;         /* [n_atom, 3] */
 };
 
-/* Conformer number c into pos, as good as can be or one of the many others; false: k->why says why not. */
-static bool make_one(struct maker *k, int c, bool best, double *pos)
+/* True if rings may take several shapes, which no turning of bonds reaches. */
+static bool has_loose_ring(const struct mol *m)
+{
+	int n = 0;
+	for (int i = 0; i < m->n_atom; i++)
+		n += m->atom[i].in_ring && m->atom[i].hybrid == MOL_SP3;
+	return n >= N_RING_ATOM;
+}
+
+/* Shape number c of distance geometry, fragments side by side. False: k->why says why not. */
+static bool embed(struct maker *k, int c, double *pos)
 {
 	double edge = 0;
-	k->spoilt = false;
 	for (int f = 0; f < k->m->n_fragment; f++) {
 		const char *bad =
 		    mol_embedder_run(k->part[f].embedder, k->o->seed, k->key + (uint64_t)f, c, k->part[f].pos);
@@ -184,15 +198,58 @@ static bool make_one(struct maker *k, int c, bool best, double *pos)
 			return set_reject(&k->why, bad, explain(bad));
 		lay_part(&k->part[f], pos, &edge);
 	}
-	if (!k->ff)
-		return true;
-	static const struct mol_lbfgs_opts DESCENT = {.max_iter = 1000, .g_tol = 0.02, .f_tol = 1e-6, .max_step = 0.3};
+	return true;
+}
+
+/* Turns the bonds of shape number c, to the best that is found or at random; relaxes it. The energy, kcal/mol. */
+static double relax(struct maker *k, int c, bool best, int max_iter, double *pos)
+{
+	struct mol_lbfgs_opts descent = {.max_iter = max_iter, .g_tol = 0.02, .f_tol = 1e-6, .max_step = 0.3};
+	struct mol_rotor_opts search = {.n_start = !best            ? 1
+						   : k->n_shape > 1 ? N_DESCENT_EACH
+								    : N_DESCENT,
+					.kt_kcal = best ? 0 : SPREAD_KCAL};
 	struct mol_lbfgs_result found;
-	struct mol_rotor_opts search = {.n_start = best ? N_DESCENT : 1, .kt_kcal = best ? 0 : SPREAD_KCAL};
 	struct rng r;
 	rng_init(&r, k->o->seed, k->key ^ ((uint64_t)c + 1) * 0xD1B54A32D192ED03);
 	mol_rotors_search(k->rotors, &search, &r, pos);
-	mol_ff_minimise(k->ff, pos, k->lbfgs, &DESCENT, &found);
+	mol_ff_minimise(k->ff, pos, k->lbfgs, &descent, &found);
+	return found.f;
+}
+
+/* The most promising of several shapes into pos. False: k->why says why there is none. */
+static bool find_best(struct maker *k, int c, double *pos)
+{
+	double least = INFINITY;
+	for (int s = 0; s < k->n_shape; s++) {
+		if (!embed(k, c + s * MOL_CONF_MAX_ATOM, k->trial))
+			continue;
+		double energy = relax(k, c + s * MOL_CONF_MAX_ATOM, true, N_TRIAL, k->trial);
+		if (!(energy < least))
+			continue;
+		least = energy;
+		memcpy(pos, k->trial, 3 * (size_t)k->m->n_atom * sizeof *pos);
+	}
+	return least < INFINITY;
+}
+
+/* Conformer number c into pos, as good as can be or one of the many others; false: k->why says why not. */
+static bool make_one(struct maker *k, int c, bool best, double *pos)
+{
+	struct mol_lbfgs_opts rest = {.max_iter = MAX_ITER, .g_tol = 0.02, .f_tol = 1e-6, .max_step = 0.3};
+	struct mol_lbfgs_result found;
+	k->spoilt = false;
+	if (!k->ff)
+		return embed(k, c, pos);
+	if (best && k->n_shape > 1) {
+		if (!find_best(k, c, pos))
+			return false;
+		mol_ff_minimise(k->ff, pos, k->lbfgs, &rest, &found);
+	} else {
+		if (!embed(k, c, pos))
+			return false;
+		relax(k, c, best, MAX_ITER, pos);
+	}
 	k->spoilt = !mol_gate_check(k->m, pos, MOL_GATE_ALL, &k->why);
 	return !k->spoilt;
 }
@@ -228,6 +285,8 @@ int mol_conf_generate(const struct mol *m, const struct mol_conf_opts *o, struct
 	if (k.ff) {
 		k.lbfgs = mol_lbfgs_new(a, 3 * m->n_atom);
 		k.rotors = mol_rotors_new(m, k.ff, a);
+		k.n_shape = mol_ff_kind_of(k.ff) != MOL_FF_UFF && has_loose_ring(m) ? N_SHAPE : 1;
+		k.trial = arena_alloc(a, 3 * (size_t)m->n_atom * sizeof(double));
 	}
 	k.part = arena_calloc(a, (size_t)m->n_fragment + 1, sizeof *k.part);
 	for (int f = 0; f < m->n_fragment; f++) {

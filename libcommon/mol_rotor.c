@@ -31,11 +31,14 @@ static bool is_symmetric_top(const struct mol *m, int j, int k)
 	return true;
 }
 
-static bool turns(const struct mol *m, const struct mol_bond *b)
+static bool turns(const struct mol *m, const struct mol_bond *b, const struct mol_plane *plane)
 {
+	bool open = b->order == 2 && plane->side == MOL_FLAT; /* a double bond whose side nobody gave */
+
 	const struct mol_atom *p = &m->atom[b->a], *q = &m->atom[b->b];
-	return !b->in_ring && b->order == 1 && !b->aromatic && p->degree > 1 && q->degree > 1 && p->hybrid != MOL_SP &&
-	       q->hybrid != MOL_SP && !is_symmetric_top(m, b->a, b->b) && !is_symmetric_top(m, b->b, b->a);
+	return !b->in_ring && (b->order == 1 || open) && !b->aromatic && p->degree > 1 && q->degree > 1 &&
+	       p->hybrid != MOL_SP && q->hybrid != MOL_SP && !is_symmetric_top(m, b->a, b->b) &&
+	       !is_symmetric_top(m, b->b, b->a);
 }
 
 /* Atoms that hang on k when its bond to j is cut, k first; their number. */
@@ -172,7 +175,7 @@ struct mol_rotors *mol_rotors_new(const struct mol *m, const struct mol_ff *ff, 
 	w->every = arena_alloc(a, (n + 1) * sizeof *w->every);
 	uint8_t *seen = arena_alloc(a, n + 1);
 	for (int b = 0; b < m->n_bond; b++)
-		if (turns(m, &m->bond[b]))
+		if (turns(m, &m->bond[b], &id->plane[b]))
 			add_rotor(w, f, &id->plane[b], b, w->every, seen, a);
 	if (!w->n)
 		return w;
@@ -182,6 +185,7 @@ struct mol_rotors *mol_rotors_new(const struct mol *m, const struct mol_ff *ff, 
 	w->place = arena_alloc(a, 3 * (size_t)w->np * sizeof(float));
 	w->fixed = arena_alloc(a, 3 * (size_t)w->np * sizeof(float));
 	w->turned = arena_alloc(a, 3 * n * sizeof(float));
+	w->settled = arena_alloc(a, (size_t)w->n * sizeof *w->settled);
 	w->best = arena_alloc(a, 3 * n * sizeof(double));
 	return w;
 }

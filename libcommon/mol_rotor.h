@@ -32,6 +32,7 @@ struct mol_rotors {
 	float *inv_r_per_ang, *depth_kcal, *charge_kcal; /* [n_atom, np] pairs, as MMFF94's (mol_mmff.h) */
 	float *place, *fixed, *turned;                   /* [3, np]; [3, np]; [n_atom, 3]: scratch */
 	int32_t *every;                                  /* [n_atom] 0, 1, 2 ... */
+	int32_t *settled;                                /* [n] scratch: turns there were when each was at its best */
 	double *best;                                    /* [n_atom, 3] scratch */
 	int64_t n_pair_done;                             /* the measure of work */
 };

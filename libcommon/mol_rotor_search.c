@@ -221,20 +221,27 @@ static int choose(const double energy_kcal[N_TURN], double kt_kcal, struct rng *
 	return best;
 }
 
-/* Sweeps over all rotors until none turns, or as often as is allowed. */
+/*
+ * Sweeps over all rotors until none turns, or as often as is allowed. A rotor that stands at its best is passed over
+ * while no other has turned.
+ */
 static void descend(struct mol_rotors *w, int n_sweep, double kt_kcal, struct rng *r, double *pos)
 {
 	double energy_kcal[N_TURN];
 	bool changed = true;
+	int n_turned = 1;
+	memset(w->settled, 0, (size_t)w->n * sizeof *w->settled);
 	for (int sweep = 0; changed && sweep < n_sweep; sweep++) {
 		changed = false;
 		for (int k = 0; k < w->n && w->n_pair_done < WORK; k++) {
-			if (w->rotor[k].held)
+			if (w->rotor[k].held || (!(kt_kcal > 0) && w->settled[k] == n_turned))
 				continue;
 			scan(w, &w->rotor[k], pos, energy_kcal);
 			int s = choose(energy_kcal, kt_kcal, r);
 			if (s)
 				turn(&w->rotor[k], 2 * PI * s / N_TURN, pos);
+			n_turned += s > 0;
+			w->settled[k] = n_turned;
 			changed = changed || s;
 		}
 	}
