@@ -119,6 +119,40 @@ mmff94"
 @@,@	stereo-wrong"
 }
 
+# residues STRING: SMILES of the peptide, L, of these residues (A F G K S V)
+residues() {
+	/usr/bin/python3 - "$1" <<- 'PY'
+		import sys
+		side = {'A': 'C', 'F': 'Cc1ccccc1', 'K': 'CCCCN', 'S': 'CO', 'V': 'C(C)C'}
+		print(''.join('NCC(=O)' if c == 'G' else 'N[C@@H](%s)C(=O)' % side[c] for c in sys.argv[1]) + 'O')
+	PY
+}
+
+@test "peptide of 30 residues, rings of 12 to 40, cages, salts, metals: a conformer or a reason" {
+	{
+		residues AFGKSVAFGKSVGGAFVVKSSAGFVKAAFS
+		for n in 12 18 40; do echo "C1$(printf 'C%.0s' $(seq $((n - 2))))C1"; done
+		echo 'C1COCCOCCOCCOCCOCCO1'
+		echo 'C12=C3C4=C5C6=C1C7=C8C9=C1C%10=C%11C(=C29)C3=C2C3=C4C4=C5C5=C9C6=C7C6=C7C8=C1C1=C8C%10=C%10C%11=C2C2=C3C3=C4C4=C5C5=C%11C%12=C(C6=C95)C7=C1C1=C%12C5=C%11C4=C3C3=C5C(=C81)C%10=C23'
+		echo 'C[Si]12O[Si]3(C)O[Si](C)(O1)O[Si]1(C)O[Si](C)(O2)O[Si](C)(O3)O1'
+		echo '[Na+].[Na+].[O-]S(=O)(=O)[O-].O.O.O.Cl.OC(=O)C(O)C(O)C(=O)O'
+		echo 'N[Pt](N)(Cl)Cl'
+		echo 'C[Hg]Cl'
+		echo 'CC1=[O+][Co-4]23(NCC[N+]2(CCCl)CCCl)([O+]=C(C)[C-]1[N+](=O)[O-])[O+]=C(C)[C-]([N+](=O)[O-])C(C)=[O+]3.[O-][Cl+3]([O-])([O-])[O-]'
+		echo 'C12C3C4C5C1[Fe]23451678C2C1C6C7C82'
+	} > hard.smi
+	run -3 --separate-stderr conf3d --rejects r.tsv -o o hard.smi
+	run -0 cut -f 1,5,6 r.tsv
+	assert_output "row	code	message
+11	embed-failed	no geometry is known for an atom of more than 8 neighbours"
+	run -0 /usr/bin/python3 - <<- 'PY'
+		from read import *
+		for r in stream('o')[1]:
+		    d = gap(r['pos']) + 9 * np.eye(len(r['z']))
+		    assert np.isfinite(d).all() and d.min() > 1.0, r['id']
+	PY
+}
+
 @test "--sdf is read again: same coordinates, same energies; a hydrogen upon another (the wrong variant) is refused" {
 	conf3d --ff uff --sdf a.sdf a.smi > a
 	conf3d --method none --ff uff a.sdf > none
