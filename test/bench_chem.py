@@ -144,7 +144,8 @@ class Bench:
         one = self.molecules_write(["CC(=O)Oc1ccccc1C(=O)O"])
         print("\n| start | CPU ms | wall ms |\n|---|---|---|")
         for name in ("mol2graph", "mol2img", "conf3d"):
-            for what, argv in (("--version", ["--version"]), ("one molecule", ["-j", "1", one])):
+            for what, argv in (("--version", ["--version"]), ("one molecule", ["-j", "1", one]),
+                               ("one molecule, with Open Babel and its plugins (--lenient)", ["--lenient", "-j", "1", one])):
                 runs = [program_run([f"{self.bin}/{name}"] + argv) for _ in range(11)]
                 cpu, wall = (statistics.median(x) * 1e3 for x in zip(*runs))
                 print(f"| {name}, {what} | {cpu:.1f} | {wall:.1f} |", flush=True)

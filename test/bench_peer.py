@@ -60,11 +60,12 @@ def graph(smiles):
 
 
 GRAPH_BY = "an equivalent of PyTorch Geometric's from_smiles"
-try:  # the function itself where it is installed
-    from torch_geometric.utils import from_smiles as graph
-    GRAPH_BY = "PyTorch Geometric's from_smiles"
-except ImportError:
-    pass
+if __name__ != "__main__" or sys.argv[1] == "graph":  # not where it would only take memory
+    try:  # the function itself where it is installed
+        from torch_geometric.utils import from_smiles as graph
+        GRAPH_BY = "PyTorch Geometric's from_smiles"
+    except ImportError:
+        pass
 
 MORGAN = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
 
