@@ -227,6 +227,7 @@ int kernels_cpu(struct kernels *k, struct pool *pool, struct err *e)
 	kernels_cpu_loss(k);
 	kernels_cpu_hyper(k);
 	kernels_cpu_contrast(k);
+	kernels_cpu_near(k);
 	return 0;
 }
 

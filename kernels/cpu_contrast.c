@@ -55,8 +55,8 @@ static void info_nce(const struct kernels *k, const real *u, const real *v, int6
 	j.part = cpu_scratch(k, 0, (size_t)(j.n_chunk * (n + 1)) * sizeof *j.part);
 	cpu_run(k, j.n_chunk, forward_chunk, &j);
 	for (int64_t i = 0; i < n; i++) {
-		double total = 0;
-		for (int64_t c = 0; c < j.n_chunk; c++)
+		double total = j.part[i];
+		for (int64_t c = 1; c < j.n_chunk; c++)
 			total += j.part[c * n + i];
 		col[i] = (real)total;
 		sum += 0.5 * (log((double)row[i]) + log(total));

@@ -355,6 +355,16 @@ struct kernels {
 	void (*shrink_back)(const struct kernels *k, const real *a, const real *y, const real *g_y, real *g_a,
 			    int64_t n, int64_t d, double l);
 
+	/* ---- nearest rows (cpu_near.c); host memory ---- */
+	/*
+	 * For each of n rows of x [n, d] its kk nearest others, kk < n, by (key, index): idx, key [n, kk]; the key is
+	 * the squared distance, or 1 - cosine (a row of zeros is orthogonal to all). Exact: keys are sums in double, in
+	 * one order. mean [n] (NULL: not wanted): mean distance (key, for cosine) to all rows, itself included. Returns
+	 * early after a signal: ask io_stop_signal.
+	 */
+	void (*nearest)(const struct kernels *k, const real *x, int64_t n, int64_t d, bool cosine, int64_t kk,
+			int64_t *idx, double *key, double *mean);
+
 	/* ---- contrast (cpu_contrast.c) ---- */
 	/*
 	 * InfoNCE in both directions over unit rows u, v [n, d] (van den Oord et al. 2018), for tau >= K_INFO_NCE_TAU:
@@ -383,6 +393,7 @@ void kernels_cpu_optim(struct kernels *k);
 void kernels_cpu_loss(struct kernels *k);
 void kernels_cpu_hyper(struct kernels *k);
 void kernels_cpu_contrast(struct kernels *k);
+void kernels_cpu_near(struct kernels *k);
 
 /* The table for the CPU; pool may be NULL (one thread). Compares sgemm with a double loop first: ERR_NUMERIC
  * when this OpenBLAS kernel computes nonsense on this machine. */
@@ -416,6 +427,7 @@ void kernels_ref_graph(struct kernels *k);
 void kernels_ref_pairs(struct kernels *k);
 void kernels_ref_norm(struct kernels *k);
 void kernels_ref_contrast(struct kernels *k);
+void kernels_ref_near(struct kernels *k);
 /* out_height and out_width from the rest: (side + 2 (kernel / 2) - kernel) / stride + 1. */
 void k_conv_set_out(struct k_conv *c);
 

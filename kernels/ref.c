@@ -408,4 +408,5 @@ void kernels_ref(struct kernels *k)
 	kernels_ref_pairs(k);
 	kernels_ref_norm(k);
 	kernels_ref_contrast(k);
+	kernels_ref_near(k);
 }

@@ -17,8 +17,11 @@ static void info_nce(const struct kernels *k, const real *u, const real *v, int6
 {
 	double total = 0;
 	LOOP (i, n) {
-		double sum_row = 0, sum_col = 0;
+		double own = exp(score(u, v, i, i, d, tau)), sum_row = own, sum_col = own;
+		e[i * n + i] = (real)own;
 		LOOP (j, n) {
+			if (j == i)
+				continue;
 			e[i * n + j] = (real)exp(score(u, v, i, j, d, tau));
 			sum_row += exp(score(u, v, i, j, d, tau));
 			sum_col += exp(score(u, v, j, i, d, tau));

@@ -1,5 +1,6 @@
 /* nn_hyper.c - hypergraphs over molecules: neighbours, incidence, the operator G. */
 #include "nn_loss.h"
+#include "nn_neighbours.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -27,35 +28,6 @@ static int64_t near_insert(struct near *list, int64_t n, int64_t k, struct near 
 	return n;
 }
 
-void nn_knn(const real *x, int64_t n, int64_t d, int64_t k, int64_t *idx, double *dist, double *mean_dist)
-{
-	struct near *list = malloc((size_t)k * sizeof *list);
-	if (!list)
-		abort();
-	for (int64_t i = 0; i < n; i++) {
-		double sum = 0;
-		int64_t held = near_insert(list, 0, k, (struct near){-1, i}); /* itself first, whatever lies upon it */
-		for (int64_t j = 0; j < n; j++) {
-			double s = 0;
-			for (int64_t c = 0; c < d; c++) {
-				double diff = (double)x[i * d + c] - (double)x[j * d + c];
-				s += diff * diff;
-			}
-			s = sqrt(s);
-			sum += s;
-			if (j != i)
-				held = near_insert(list, held, k, (struct near){s, j});
-		}
-		for (int64_t j = 0; j < held; j++) {
-			idx[i * k + j] = list[j].i;
-			dist[i * k + j] = j ? list[j].key : 0;
-		}
-		if (mean_dist)
-			mean_dist[i] = sum / (double)n;
-	}
-	free(list);
-}
-
 static struct nn_hyper hyper_of_k(const int64_t *idx, const real *value, int64_t n, int64_t k, struct arena *a)
 {
 	int64_t *start = arena_alloc(a, (size_t)(n + 1) * sizeof *start);
@@ -65,7 +37,8 @@ static struct nn_hyper hyper_of_k(const int64_t *idx, const real *value, int64_t
 	    .n_node = n, .n_edge = n, .n_entry = n * k, .start = start, .node = idx, .value = value};
 }
 
-struct nn_hyper nn_hyper_knn(const real *x, int64_t n, int64_t d, int64_t k, bool soft, double m, struct arena *a)
+struct nn_hyper nn_hyper_knn(const struct kernels *kernels, const real *x, int64_t n, int64_t d, int64_t k, bool soft,
+			     double m, struct arena *a)
 {
 	if (k > n)
 		k = n;
@@ -73,11 +46,11 @@ struct nn_hyper nn_hyper_knn(const real *x, int64_t n, int64_t d, int64_t k, boo
 	double *dist = arena_alloc(a, (size_t)(n * k + 1) * sizeof *dist),
 	       *mean = arena_alloc(a, (size_t)(n + 1) * sizeof *mean);
 	real *value = arena_alloc(a, (size_t)(n * k + 1) * sizeof *value);
-	nn_knn(x, n, d, k, idx, dist, mean);
+	nn_neighbours(kernels, x, n, d, NN_L2, k, idx, dist, soft ? mean : NULL);
 	for (int64_t e = 0; e < n * k; e++) {
-		double scale = m * mean[e / k];
+		double scale = soft ? m * mean[e / k] : 0;
 		/* All rows equal: every distance is 0 and so is the scale; alike means 1. */
-		value[e] = soft && scale > 0 ? (real)exp(-dist[e] * dist[e] / (scale * scale)) : 1;
+		value[e] = scale > 0 ? (real)exp(-dist[e] * dist[e] / (scale * scale)) : 1;
 	}
 	return hyper_of_k(idx, value, n, k, a);
 }

@@ -60,13 +60,10 @@ struct nn_hyper {
 	const real *value;    /* [n_entry] H, 1 where binary */
 	const real *weight;   /* [n_edge] w, NULL: ones */
 };
-/*
- * The k nearest rows of each row of x [n, d] (host) by Euclidean distance: itself first, then (distance, index).
- * idx int64 [n, k], dist double [n, k]; mean_dist [n] over all rows, itself included (NULL: not wanted). k <= n.
- */
-void nn_knn(const real *x, int64_t n, int64_t d, int64_t k, int64_t *idx, double *dist, double *mean_dist);
-/* Hyperedge j = the k nearest of j; soft: H = exp(-d^2 / (m mean_d)^2) (HGNN). In arena memory. */
-struct nn_hyper nn_hyper_knn(const real *x, int64_t n, int64_t d, int64_t k, bool soft, double m, struct arena *a);
+/* Hyperedge j = the k rows of x [n, d] (host) nearest to j, itself first (nn_neighbours); soft: H = exp(-d^2 / (m
+ * mean_d)^2) (HGNN). In arena memory. */
+struct nn_hyper nn_hyper_knn(const struct kernels *kernels, const real *x, int64_t n, int64_t d, int64_t k, bool soft,
+			     double m, struct arena *a);
 /* The k most alike fingerprints (uint8 [n, 256], Tanimoto), itself first; H = 1, or the similarity where soft. */
 struct nn_hyper nn_hyper_fp(const uint8_t *fp, int64_t n, int64_t k, bool soft, struct arena *a);
 /* One hyperedge a scaffold (int64 [n]); binary. */

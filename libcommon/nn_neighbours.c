@@ -1,4 +1,4 @@
-/* Exact nearest neighbours by blocks of rows. */
+/* nn_neighbours.c - nearest neighbours: of vectors by the kernels, of fingerprints by counting bits. */
 #include "nn_neighbours.h"
 
 #include <math.h>
@@ -6,57 +6,54 @@
 #include <string.h>
 
 #define BLOCK 32 /* rows that stay in cache while all others pass by */
-#define LANES 8
-
-/* Versions of a loop for wider registers, chosen at start; the order of sums is fixed, so all give the same bytes. */
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(MOLRILL_SAN)
-#define SIMD __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4"), optimize("O3")))
-#else
-#define SIMD
-#endif
 
 const char *const nn_distance_names[] = {"l2", "cosine", "tanimoto", NULL};
 
+/* Rows, each with itself before its nearest others. */
+static void put_rows(int64_t n, int64_t k, bool root, const int64_t *near, const double *key, int64_t *idx,
+		     double *dist)
+{
+	for (int64_t i = 0; i < n; i++) {
+		idx[i * k] = i;
+		dist[i * k] = 0;
+		for (int64_t j = 0; j < k - 1; j++) {
+			double q = key[i * (k - 1) + j];
+			idx[i * k + j + 1] = near[i * (k - 1) + j];
+			dist[i * k + j + 1] = root ? sqrt(q) : q;
+		}
+	}
+}
+
+static void of_vectors(const struct kernels *kernels, const real *x, int64_t n, int64_t d, bool cosine, int64_t k,
+		       int64_t *idx, double *dist, double *mean)
+{
+	int64_t *near = calloc((size_t)(n * (k - 1) + 1), sizeof *near);
+	double *key = calloc((size_t)(n * (k - 1) + 1), sizeof *key);
+	if (!near || !key)
+		abort(); /* as the arena does */
+	kernels->nearest(kernels, x, n, d, cosine, k - 1, near, key, mean);
+	put_rows(n, k, !cosine, near, key, idx, dist);
+	free(near);
+	free(key);
+}
+
+/* ---- fingerprints ----------------------------------------------------------- */
+
 struct search {
-	const float *x;
 	const uint8_t *bits;
 	int64_t n, d, k;
-	enum nn_distance metric;
-	const double *norm; /* [n]: length of a row (cosine), number of its bits (tanimoto) */
+	const double *count; /* [n]: bits of a row */
 	int64_t *idx;
 	double *dist, *mean;
 };
 
-/* Eight partial sums: the order of additions is fixed, and the compiler can use vectors without changing it. */
-SIMD static double squared_distance(const float *a, const float *b, int64_t d)
-{
-	double s[LANES] = {0};
-	int64_t i = 0;
-	for (; i + LANES <= d; i += LANES)
-		for (int l = 0; l < LANES; l++) {
-			double v = (double)a[i + l] - (double)b[i + l];
-			s[l] += v * v;
-		}
-	for (; i < d; i++) {
-		double v = (double)a[i] - (double)b[i];
-		s[0] += v * v;
-	}
-	return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
-}
-
-SIMD static double dot(const float *a, const float *b, int64_t d)
-{
-	double s[LANES] = {0};
-	int64_t i = 0;
-	for (; i + LANES <= d; i += LANES)
-		for (int l = 0; l < LANES; l++)
-			s[l] += (double)a[i + l] * (double)b[i + l];
-	for (; i < d; i++)
-		s[0] += (double)a[i] * (double)b[i];
-	return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
-}
-
-SIMD static int64_t bits_shared(const uint8_t *a, const uint8_t *b, int64_t d)
+/* The processor's own instruction where it has one, chosen when the program starts. */
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(MOLRILL_SAN)
+#define POPCOUNT __attribute__((target_clones("default", "popcnt")))
+#else
+#define POPCOUNT
+#endif
+POPCOUNT static int64_t bits_shared(const uint8_t *a, const uint8_t *b, int64_t d)
 {
 	int64_t both = 0, i = 0;
 	for (; i + 8 <= d; i += 8) {
@@ -75,24 +72,11 @@ static double tanimoto_distance(double both, double any)
 	return any > 0 ? 1 - both / any : 0;
 }
 
-/* What the order is by: for l2 the square, which needs no root. */
-static double rank_of(const struct search *s, int64_t i, int64_t j)
-{
-	if (s->metric == NN_L2)
-		return squared_distance(s->x + i * s->d, s->x + j * s->d, s->d);
-	if (s->metric == NN_COSINE)
-		return 1 - dot(s->x + i * s->d, s->x + j * s->d, s->d) / (s->norm[i] * s->norm[j]);
-	double both = (double)bits_shared(s->bits + i * s->d, s->bits + j * s->d, s->d);
-	return tanimoto_distance(both, s->norm[i] + s->norm[j] - both);
-}
-
 /* The least distance that rows with as many bits can have: the fewer bits all within the more. */
 static bool too_far(const struct search *s, int64_t i, int64_t j, double worst)
 {
-	if (s->metric != NN_TANIMOTO || s->mean)
-		return false;
-	double a = s->norm[i], b = s->norm[j];
-	return !(tanimoto_distance(fmin(a, b), fmax(a, b)) < worst);
+	double a = s->count[i], b = s->count[j];
+	return !s->mean && !(tanimoto_distance(fmin(a, b), fmax(a, b)) < worst);
 }
 
 /* Puts (rank, j) among the `have` sorted entries of row i after the first, itself. j ascends, so equal ranks stay. */
@@ -127,38 +111,41 @@ static void block_search(void *ctx, int64_t chunk, int thread)
 			bool full = have[i - from] == s->k;
 			if (i == j || (full && s->k > 1 && too_far(s, i, j, s->dist[i * s->k + s->k - 1])))
 				continue;
-			double r = rank_of(s, i, j);
+			double both = (double)bits_shared(s->bits + i * s->d, s->bits + j * s->d, s->d);
+			double r = tanimoto_distance(both, s->count[i] + s->count[j] - both);
 			if (s->mean)
-				sum[i - from] += s->metric == NN_L2 ? sqrt(r) : r;
+				sum[i - from] += r;
 			if (s->k > 1)
 				have[i - from] =
 				    insert(s->dist + i * s->k, s->idx + i * s->k, have[i - from], s->k, r, j);
 		}
-	for (int64_t i = from; i < to; i++) {
-		for (int64_t k = 0; k < s->k && s->metric == NN_L2; k++)
-			s->dist[i * s->k + k] = sqrt(s->dist[i * s->k + k]);
-		if (s->mean)
-			s->mean[i] = sum[i - from] / (double)s->n;
-	}
+	for (int64_t i = from; i < to && s->mean; i++)
+		s->mean[i] = sum[i - from] / (double)s->n;
 }
 
-void nn_neighbours(const void *x, int64_t n, int64_t d, enum nn_distance metric, int64_t k, struct pool *pool,
-		   int64_t *idx, double *dist, double *mean)
+static void of_fingerprints(struct pool *pool, const uint8_t *bits, int64_t n, int64_t d, int64_t k, int64_t *idx,
+			    double *dist, double *mean)
 {
-	struct search s = {x, x, n, d, k, metric, NULL, idx, dist, mean};
-	double *norm = malloc((size_t)(n ? n : 1) * sizeof *norm);
-	if (!norm)
-		abort(); /* as the arena does */
-	for (int64_t i = 0; i < n && metric == NN_COSINE; i++)
-		norm[i] = fmax(sqrt(dot(s.x + i * d, s.x + i * d, d)), 1e-12);
-	for (int64_t i = 0; i < n && metric == NN_TANIMOTO; i++)
-		norm[i] = (double)bits_shared(s.bits + i * d, s.bits + i * d, d);
-	s.norm = norm;
+	double *count = malloc((size_t)(n ? n : 1) * sizeof *count);
+	if (!count)
+		abort();
+	for (int64_t i = 0; i < n; i++)
+		count[i] = (double)bits_shared(bits + i * d, bits + i * d, d);
+	struct search s = {bits, n, d, k, count, idx, dist, mean};
 	int64_t n_chunk = (n + BLOCK - 1) / BLOCK;
 	if (pool)
 		pool_run(pool, n_chunk, block_search, &s);
 	else
 		for (int64_t c = 0; c < n_chunk; c++)
 			block_search(&s, c, 0);
-	free(norm);
+	free(count);
+}
+
+void nn_neighbours(const struct kernels *kernels, const void *x, int64_t n, int64_t d, enum nn_distance metric,
+		   int64_t k, int64_t *idx, double *dist, double *mean)
+{
+	if (metric == NN_TANIMOTO)
+		of_fingerprints(kernels->pool, x, n, d, k, idx, dist, mean);
+	else
+		of_vectors(kernels, x, n, d, metric == NN_COSINE, k, idx, dist, mean);
 }

@@ -52,6 +52,7 @@ static const struct need picture[] = {
 static const struct need structure[] = {
     NEED(hyper, "the structure module"),
     NEED(hyper_back, "the structure module"),
+    NEED(nearest, "the structure module"),
     NEED(shrink, "--memory-shrink"),
     NEED(shrink_back, "--memory-shrink"),
     {0},

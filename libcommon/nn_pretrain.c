@@ -140,7 +140,7 @@ static struct nn_hyper view_hyper(const struct nn_model *m, const real *code, co
 			memcpy(x + n_row * d, code + i * d, (size_t)d * sizeof *x);
 			rows[n_row++] = i;
 		}
-	struct nn_hyper h = nn_hyper_knn(x, n_row, d, m->cfg.hyper_k, m->cfg.hyper_soft, 1, a);
+	struct nn_hyper h = nn_hyper_knn(m->k, x, n_row, d, m->cfg.hyper_k, m->cfg.hyper_soft, 1, a);
 	int64_t *node = arena_alloc(a, (size_t)(h.n_entry + 1) * sizeof *node);
 	for (int64_t e = 0; e < h.n_entry; e++)
 		node[e] = rows[h.node[e]];
@@ -188,7 +188,8 @@ static int batch_hyper(const struct nn_model *m, struct nn_tape *t, const struct
 	case NN_BY_CODE:
 		break;
 	}
-	*h = nn_hyper_knn(host_copy(t, u), b->n_mol, m->cfg.code_width, m->cfg.hyper_k, m->cfg.hyper_soft, 1, a);
+	*h = nn_hyper_knn(nn_tape_kernels(t), host_copy(t, u), b->n_mol, m->cfg.code_width, m->cfg.hyper_k,
+			  m->cfg.hyper_soft, 1, a);
 	return 0;
 }
 

@@ -119,6 +119,14 @@ static void count_info_nce_back(const struct kernels *k, const real *u, const re
 	counted->info_nce_back(k, u, v, n, d, tau, e, row, col, g_loss, g_u, g_v);
 }
 
+/* Of one triangle. */
+static void count_nearest(const struct kernels *k, const real *x, int64_t n, int64_t d, bool cosine, int64_t kk,
+			  int64_t *idx, double *key, double *mean)
+{
+	n_flop += (double)n * (double)n * (double)d;
+	counted->nearest(k, x, n, d, cosine, kk, idx, key, mean);
+}
+
 /* ---- inputs -------------------------------------------------------------------------------------------------------
  */
 
@@ -270,8 +278,8 @@ static void topk_build(struct bench *b)
 
 static struct nn_var *topk_forward(struct bench *b)
 {
-	const float *x = (const void *)nn_params_find(b->ps, "x")->value;
-	nn_neighbours(x, b->c.size, 256, NN_L2, NEAR, b->pool, b->idx, b->dist, NULL);
+	const real *x = nn_params_find(b->ps, "x")->value;
+	nn_neighbours(&b->k, x, b->c.size, 256, NN_L2, NEAR, b->idx, b->dist, NULL);
 	return NULL;
 }
 
@@ -526,6 +534,7 @@ int main(int argc, char **argv)
 	b.k.gemm = count_gemm;
 	b.k.conv = count_conv;
 	b.k.conv_back = count_conv_back;
+	b.k.nearest = count_nearest;
 	b.k.info_nce = count_info_nce;
 	b.k.info_nce_back = count_info_nce_back;
 	b.ps = nn_params_new(&b.k);

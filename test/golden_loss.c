@@ -3,6 +3,7 @@
 
 #include "nn_loss.h"
 #include "nn_metric.h"
+#include "nn_neighbours.h"
 #include "nn_optim.h"
 
 #include <math.h>
@@ -124,7 +125,7 @@ static void run_knn(struct golden *g)
 	int64_t n = golden_shape(g, "x", 0), d = golden_shape(g, "x", 1), k = (int64_t)golden_number(g, "k");
 	int64_t *idx = arena_alloc(golden_arena(g), (size_t)(n * k) * sizeof *idx);
 	double *dist = arena_alloc(golden_arena(g), (size_t)(n * k) * sizeof *dist);
-	nn_knn(golden_reals(g, "x", NULL), n, d, k, idx, dist, NULL);
+	nn_neighbours(nn_tape_kernels(golden_tape(g)), golden_reals(g, "x", NULL), n, d, NN_L2, k, idx, dist, NULL);
 	golden_output_ints(g, "idx", idx, n * k);
 	golden_output_doubles(g, "dist", dist, n * k);
 }
@@ -154,11 +155,11 @@ static void run_hyper(struct golden *g)
 	bool groups = golden_has(g, "fp"), soft = golden_flag(g, "soft"),
 	     sym = !strcmp(golden_string(g, "norm"), "sym");
 	struct nn_var *c = golden_input(g, "c"), *w = golden_input(g, "w");
-	struct nn_hyper h =
-	    nn_hyper_knn(golden_reals(g, "c", NULL), c->n, c->d, k, soft, groups ? 1 : golden_number(g, "m"), a);
+	struct nn_hyper h = nn_hyper_knn(nn_tape_kernels(t), golden_reals(g, "c", NULL), c->n, c->d, k, soft,
+					 groups ? 1 : golden_number(g, "m"), a);
 	if (groups) {
-		struct nn_hyper fp =
-		    nn_hyper_knn(golden_reals(g, "fp", NULL), c->n, golden_shape(g, "fp", 1), k + 1, soft, 1, a);
+		struct nn_hyper fp = nn_hyper_knn(nn_tape_kernels(t), golden_reals(g, "fp", NULL), c->n,
+						  golden_shape(g, "fp", 1), k + 1, soft, 1, a);
 		h = nn_hyper_concat((const struct nn_hyper *[]){&h, &fp}, 2, a);
 	}
 	compare_operator(g, &h, w, sym);

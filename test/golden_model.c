@@ -2,6 +2,7 @@
 #include "golden.h"
 
 #include "nn_model.h"
+#include "nn_neighbours.h"
 #include "nn_optim.h"
 
 #include <math.h>
@@ -116,11 +117,11 @@ static void compare_inside(struct golden *g, const struct nn_config *c, const st
 	golden_output(g, "x_img", o.h[NN_IMG]);
 	golden_output(g, "unified", o.unified);
 	nn_download(t, o.unified, u);
-	nn_knn(u, n, c->code_width, k, idx, dist, NULL);
+	nn_neighbours(nn_tape_kernels(t), u, n, c->code_width, NN_L2, k, idx, dist, NULL);
 	golden_output_ints(g, "knn", idx, n * k);
 	for (int64_t i = 0; i < n; i++)
 		eye[i * n + i] = 1;
-	struct nn_hyper h = nn_hyper_knn(u, n, c->code_width, k, false, 1, a);
+	struct nn_hyper h = nn_hyper_knn(nn_tape_kernels(t), u, n, c->code_width, k, false, 1, a);
 	golden_output(g, "G", nn_hyper_apply(t, nn_input(t, eye, n, n), &h, NULL, false));
 	nn_model_free(m);
 }

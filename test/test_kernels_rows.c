@@ -130,6 +130,26 @@ static void op_info_nce(const struct kernels *k, struct trial *t, struct size s)
 	k->copy(out(t, n * n), e, (size_t)(n * n) * sizeof *e);
 }
 
+static void op_nearest(const struct kernels *k, struct trial *t, struct size s)
+{
+	int64_t n = s.n < 300 ? s.n : 300, kk = n > 7 ? 7 : n - 1, *idx = hold_host(t, (size_t)(n * kk) * sizeof *idx);
+	const real *x = draw(t, n * s.d);
+	double *key = hold_host(t, (size_t)(n * kk) * sizeof *key), *mean = hold_host(t, (size_t)n * sizeof *mean);
+	real *y = hold_host(t, (size_t)(n * kk + n) * sizeof *y);
+	for (int f = 0; f < 3; f++) { /* l2, cosine, cosine with mean distances */
+		k->nearest(k, x, n, s.d, f > 0, kk, idx, key, f > 1 ? mean : NULL);
+		for (int64_t i = 0; i < n * kk; i++)
+			y[i] = (real)idx[i];
+		out_from(t, y, n * kk);
+		for (int64_t i = 0; i < n * kk; i++)
+			y[i] = (real)key[i];
+		out_from(t, y, n * kk);
+	}
+	for (int64_t i = 0; i < n; i++)
+		y[i] = (real)mean[i];
+	out_from(t, y, n);
+}
+
 static void op_pick(const struct kernels *k, struct trial *t, struct size s)
 {
 	const int64_t *col = index_below(t, s.n, s.d);
@@ -146,11 +166,11 @@ static void op_shrink(const struct kernels *k, struct trial *t, struct size s)
 }
 
 static const struct named ops[] = {
-    {"entries", op_entries}, {"relu", op_relu},          {"tanh", op_tanh},       {"swish", op_swish},
-    {"ssp", op_ssp},         {"softplus", op_softplus},  {"sigmoid", op_sigmoid}, {"square", op_square},
-    {"dropout", op_dropout}, {"adam", op_adam},          {"gemm", op_gemm},       {"rows", op_rows},
-    {"unit", op_unit},       {"softmax", op_softmax},    {"pick", op_pick},       {"info_nce", op_info_nce},
-    {"shrink", op_shrink},   {"bias and ReLU", op_bias},
+    {"entries", op_entries}, {"relu", op_relu},         {"tanh", op_tanh},          {"swish", op_swish},
+    {"ssp", op_ssp},         {"softplus", op_softplus}, {"sigmoid", op_sigmoid},    {"square", op_square},
+    {"dropout", op_dropout}, {"adam", op_adam},         {"gemm", op_gemm},          {"rows", op_rows},
+    {"unit", op_unit},       {"softmax", op_softmax},   {"pick", op_pick},          {"info_nce", op_info_nce},
+    {"nearest", op_nearest}, {"shrink", op_shrink},     {"bias and ReLU", op_bias},
 };
 
 /* ---- wrong variants that the harness must reject ---------------------------------------- */

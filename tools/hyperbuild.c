@@ -36,6 +36,7 @@ struct hyper {
 	enum nn_distance metric;
 	bool by_scaffold;
 	struct pool *pool;
+	struct kernels kernels;
 	/* The records of the window. */
 	struct cli_gathered g; /* header and spool */
 	int64_t n, cap, d;     /* d: values (or bytes of bits) of a vector; -1: none seen */
@@ -204,7 +205,7 @@ static int vectors_write(const struct hyper *y, struct arena *a, struct ts_write
 	if (!idx || !dist || !mean)
 		abort();
 	if (y->n)
-		nn_neighbours(y->x.data, y->n, y->d, y->metric, k, y->pool, idx, dist, y->conf->soft ? mean : NULL);
+		nn_neighbours(&y->kernels, y->x.data, y->n, y->d, y->metric, k, idx, dist, y->conf->soft ? mean : NULL);
 	if (io_stop_signal())
 		rc = err_set(e, ERR_STOPPED, "stopped by signal %d", io_stop_signal());
 	for (int64_t i = 0; i < y->n && !rc; i++)
@@ -302,7 +303,9 @@ int main(int argc, char **argv)
 	if (code >= 0)
 		return code;
 	y.pool = pool_new((int)conf.cli.n_worker);
-	int rc = cli_stream_open(&conf.cli, &in, &e);
+	int rc = kernels_open(&y.kernels, KERNELS_CPU, y.pool, &e);
+	if (!rc)
+		rc = cli_stream_open(&conf.cli, &in, &e);
 	if (!rc)
 		rc = cli_sink_open(&conf.cli, &sink, &e);
 	if (!rc)
@@ -315,6 +318,7 @@ int main(int argc, char **argv)
 	free(y.row);
 	free(y.scaffold);
 	buf_free(&y.x);
+	kernels_close(&y.kernels);
 	pool_free(y.pool);
 	return rc ? cli_fail(&conf.cli, &e) : EXIT_DONE;
 }

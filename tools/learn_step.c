@@ -129,7 +129,7 @@ static struct nn_hyper hyper_of_batch(struct learn_run *r, const int64_t *idx, i
 	*n_all = n;
 	for (int64_t i = 0; i < n; i++)
 		memcpy(x + i * d, r->unified + idx[i] * d, (size_t)d * sizeof *x);
-	return nn_hyper_knn(x, n, d, c->hyper_k, c->hyper_soft, 1, r->arena);
+	return nn_hyper_knn(&r->kernels, x, n, d, c->hyper_k, c->hyper_soft, 1, r->arena);
 }
 
 static int structure_loss(struct learn_run *r, const int64_t *idx, int64_t n, struct nn_var **loss,
