@@ -286,7 +286,7 @@ bench: programs $(B)/test/bench_nn $(PEER_PYTHON) ## learning against PyTorch, a
 demo: deps-build ## the whole way on shipped molecules, in two minutes
 	@$(MAKE) --no-print-directory programs
 	@$(MAKE) --no-print-directory -f pipelines/demo.mk BIN=$(abspath $(B))/bin
-install: programs ## install programs, man pages, completion (PREFIX, DESTDIR, PROGRAM_PREFIX)
+install: all ## install programs, man pages, completion (PREFIX, DESTDIR, PROGRAM_PREFIX)
 	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' PROGRAM_PREFIX='$(PROGRAM_PREFIX)' tools/install.sh $(B)/bin $(PROGRAMS)
 clean: ## remove build/
 	rm -rf $(B)

@@ -12,6 +12,7 @@ static struct {
 	void *scratch[CUDA_N_SLOT];
 	size_t nbytes[CUDA_N_SLOT];
 	char build[320], fault[200];
+	char nowhere[64]; /* an address that is nobody's */
 	int n_open;
 } cuda;
 
@@ -22,6 +23,11 @@ bool cuda_good(cudaError_t e)
 	return e == cudaSuccess;
 }
 
+bool cuda_works(void)
+{
+	return !*cuda.fault;
+}
+
 static const char *fault(const struct kernels *k)
 {
 	(void)k;
@@ -30,33 +36,35 @@ static const char *fault(const struct kernels *k)
 
 /* ---- memory --------------------------------------------------------------- */
 
+/* After a failure nothing is read or written any more; what asks for memory then gets an address for form's sake, goes
+ * on and is told of the failure by `fault`. */
 static void *device_alloc(size_t nbytes)
 {
 	void *p = NULL;
-	return cuda_good(cudaMalloc(&p, nbytes ? nbytes : 1)) ? p : NULL;
+	return cuda_works() && cuda_good(cudaMalloc(&p, nbytes ? nbytes : 1)) ? p : cuda.nowhere;
 }
 
 static void device_release(void *p)
 {
-	cuda_good(cudaFree(p));
+	if (p != cuda.nowhere)
+		cuda_good(cudaFree(p));
 }
 
 void cuda_upload(void *dst, const void *host, size_t nbytes)
 {
-	if (nbytes)
+	if (nbytes && cuda_works())
 		cuda_good(cudaMemcpy(dst, host, nbytes, cudaMemcpyHostToDevice));
 }
 
 void cuda_download(void *host, const void *src, size_t nbytes)
 {
-	/* After a failure the host gets zeros, not what happened to lie there; `fault` tells. */
-	if (nbytes && !cuda_good(cudaMemcpy(host, src, nbytes, cudaMemcpyDeviceToHost)))
+	if (nbytes && (!cuda_works() || !cuda_good(cudaMemcpy(host, src, nbytes, cudaMemcpyDeviceToHost))))
 		memset(host, 0, nbytes);
 }
 
 static void device_copy(void *dst, const void *src, size_t nbytes)
 {
-	if (nbytes)
+	if (nbytes && cuda_works())
 		cuda_good(cudaMemcpy(dst, src, nbytes, cudaMemcpyDeviceToDevice));
 }
 
@@ -69,7 +77,7 @@ static __global__ void fill_each(real *x, int64_t n, real value)
 
 static void device_fill(real *x, int64_t n, real value)
 {
-	if (value == 0 && n > 0)
+	if (value == 0 && n > 0 && cuda_works())
 		cuda_good(cudaMemset(x, 0, (size_t)n * sizeof *x));
 	else
 		CUDA_EACH(fill_each, n, x, n, value);
@@ -80,7 +88,7 @@ void *cuda_scratch(int slot, size_t nbytes)
 	if (cuda.nbytes[slot] < nbytes) {
 		device_release(cuda.scratch[slot]);
 		cuda.scratch[slot] = device_alloc(nbytes);
-		cuda.nbytes[slot] = cuda.scratch[slot] ? nbytes : 0;
+		cuda.nbytes[slot] = nbytes;
 	}
 	return cuda.scratch[slot];
 }
@@ -92,7 +100,7 @@ static void product(bool ta, bool tb, int64_t m, int64_t n, int64_t kk, double a
 		    const real *b, int64_t ldb, double beta, real *c, int64_t ldc)
 {
 	const float one = (float)alpha, two = (float)beta;
-	if (m <= 0 || n <= 0)
+	if (m <= 0 || n <= 0 || !cuda_works())
 		return;
 	cublasStatus_t s = cublasSgemm(cuda.blas, tb ? CUBLAS_OP_T : CUBLAS_OP_N, ta ? CUBLAS_OP_T : CUBLAS_OP_N,
 				       (int)n, (int)m, (int)kk, &one, b, (int)ldb, a, (int)lda, &two, c, (int)ldc);

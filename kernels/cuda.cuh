@@ -42,35 +42,34 @@ void cuda_hyper(struct kernels *k);
 
 /* Device memory of one purpose, kept and grown; valid until the next call for the same slot. */
 void *cuda_scratch(int slot, size_t nbytes);
-/* Notes the first failure of a call or a launch, for `fault`. True: all is well. */
+/* Notes the first failure of a call or a launch, for `fault`. True: this one went well. */
 bool cuda_good(cudaError_t e);
+bool cuda_works(void); /* no failure so far */
 void cuda_upload(void *dst, const void *host, size_t nbytes);
 void cuda_download(void *host, const void *src, size_t nbytes);
 
 static inline unsigned cuda_n_block(int64_t n, int64_t size)
 {
-	return (unsigned)((n + size - 1) / size);
+	return n > 0 ? (unsigned)((n + size - 1) / size) : 0;
 }
 
-/* One thread for each of n: kernels ask cuda_index which one they are, and whether there is one. */
-#define CUDA_EACH(kernel, n, ...)                                                                                      \
+/* Blocks of CUDA_THREADS threads, none after a failure: what they would read may not be there. */
+#define CUDA_BLOCKS(kernel, n_block, nbytes_shared, ...)                                                               \
 	do {                                                                                                           \
-		if ((n) > 0)                                                                                           \
-			CUDA_LAUNCH(kernel, cuda_n_block(n, CUDA_THREADS), CUDA_THREADS, 0, __VA_ARGS__);              \
-		cuda_good(cudaGetLastError());                                                                         \
+		if ((n_block) > 0 && cuda_works()) {                                                                   \
+			CUDA_LAUNCH(kernel, n_block, CUDA_THREADS, nbytes_shared, __VA_ARGS__);                        \
+			cuda_good(cudaGetLastError());                                                                 \
+		}                                                                                                      \
 	} while (0)
+/* One thread for each of n: kernels ask cuda_index which one they are, and whether there is one. */
+#define CUDA_EACH(kernel, n, ...) CUDA_BLOCKS(kernel, cuda_n_block(n, CUDA_THREADS), 0, __VA_ARGS__)
 static __device__ __forceinline__ int64_t cuda_index(void)
 {
 	return (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
 }
 
 /* One warp for each of n rows: the row, and the lane's first entry; the whole warp has the same row. */
-#define CUDA_EACH_ROW(kernel, n, ...)                                                                                  \
-	do {                                                                                                           \
-		if ((n) > 0)                                                                                           \
-			CUDA_LAUNCH(kernel, cuda_n_block(n, CUDA_WARPS), CUDA_THREADS, 0, __VA_ARGS__);                \
-		cuda_good(cudaGetLastError());                                                                         \
-	} while (0)
+#define CUDA_EACH_ROW(kernel, n, ...) CUDA_BLOCKS(kernel, cuda_n_block(n, CUDA_WARPS), 0, __VA_ARGS__)
 static __device__ __forceinline__ int64_t cuda_row(void)
 {
 	return cuda_index() / CUDA_WARP;
@@ -125,9 +124,7 @@ template <int N, class F> static const double *cuda_columns(F f, int64_t n, int6
 	unsigned n_chunk = cuda_n_block(n, CUDA_ROWS), n_tile = cuda_n_block(d, CUDA_WARP);
 	double *part = (double *)cuda_scratch(CUDA_SLOT_PART, ((size_t)n_chunk * N * (size_t)d + 1) * sizeof *part);
 	void (*kernel)(F, int64_t, int64_t, double *) = cuda_sum_columns<N, F>;
-	if (n_chunk && n_tile)
-		CUDA_LAUNCH(kernel, n_chunk * n_tile, CUDA_THREADS, N * CUDA_THREADS * sizeof(double), f, n, d, part);
-	cuda_good(cudaGetLastError());
+	CUDA_BLOCKS(kernel, n_chunk * n_tile, N * CUDA_THREADS * sizeof(double), f, n, d, part);
 	return part;
 }
 

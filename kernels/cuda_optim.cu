@@ -34,10 +34,8 @@ static double *sum_all(const real *x, int64_t n, bool square, real *out)
 	unsigned n_chunk = cuda_n_block(n, CUDA_ENTRIES);
 	double *part = (double *)cuda_scratch(CUDA_SLOT_PART, (n_chunk + 1) * sizeof *part);
 	double *total = (double *)cuda_scratch(CUDA_SLOT_TOTAL, sizeof *total);
-	if (n_chunk)
-		CUDA_LAUNCH(sum_chunks, n_chunk, CUDA_THREADS, CUDA_WARPS * sizeof(double), x, n, square, part);
-	CUDA_LAUNCH(sum_parts, 1, CUDA_THREADS, CUDA_WARPS * sizeof(double), part, (int64_t)n_chunk, total, out);
-	cuda_good(cudaGetLastError());
+	CUDA_BLOCKS(sum_chunks, n_chunk, CUDA_WARPS * sizeof(double), x, n, square, part);
+	CUDA_BLOCKS(sum_parts, 1, CUDA_WARPS * sizeof(double), part, (int64_t)n_chunk, total, out);
 	return total;
 }
 

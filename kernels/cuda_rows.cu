@@ -39,10 +39,7 @@ static __global__ void transpose_tile(const real *x, real *y, int64_t n, int64_t
 static void transpose(const struct kernels *, const real *x, real *y, int64_t n, int64_t d, bool add)
 {
 	unsigned n_tile = cuda_n_block(n, CUDA_WARP) * cuda_n_block(d, CUDA_WARP);
-	if (n_tile)
-		CUDA_LAUNCH(transpose_tile, n_tile, CUDA_THREADS, CUDA_WARP * (CUDA_WARP + 1) * sizeof(real), x, y, n,
-			    d, add);
-	cuda_good(cudaGetLastError());
+	CUDA_BLOCKS(transpose_tile, n_tile, CUDA_WARP * (CUDA_WARP + 1) * sizeof(real), x, y, n, d, add);
 }
 
 static __global__ void scale_each(const real *x, const real *w, real *y, int64_t n, int64_t d, bool add)

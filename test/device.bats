@@ -118,6 +118,28 @@ alike() {
 	cmp auto.mts cpu.mts
 }
 
+@test "a device that fails in the middle, or has no more memory, ends the run with its message, and no model is written" {
+	small
+	cd "$BATS_TEST_TMPDIR"
+	local n
+	for n in 1 300 1500; do
+		EMULATION_FAIL=$n run -1 "$DEVICE/bin/train" --quiet --device cuda --task pretrain --preset tiny --views 2d --epochs 2 \
+			-o no.mts small.mts
+		assert_output --partial 'the CUDA device: unspecified launch failure'
+		[ ! -e no.mts ]
+	done
+	for n in 100000 3000000; do
+		EMULATION_MEMORY=$n run -1 "$DEVICE/bin/train" --quiet --device cuda --task pretrain --preset tiny --views 2d --epochs 2 \
+			-o no.mts small.mts
+		assert_output 'train: the CUDA device: out of memory'
+		[ ! -e no.mts ]
+	done
+	"$DEVICE/bin/train" --quiet --task finetune --preset tiny --views 2d --epochs 1 -o m.mts small.mts
+	EMULATION_FAIL=50 run -1 "$DEVICE/bin/encode" --device cuda -m m.mts -o no.mts small.mts
+	assert_output --partial 'the CUDA device: unspecified launch failure'
+	[ ! -e no.mts ]
+}
+
 @test "no device: --device cuda fails and says so, auto is the CPU" {
 	local program
 	small
@@ -151,6 +173,16 @@ alike() {
 	cp "$BUILD/test/fault_write.so" lib/molrill/cuda.so
 	run -1 bin/train --device cuda "${how[@]}"
 	assert_output 'train: --device cuda: lib/molrill/cuda.so is of another build than this program'
+}
+
+@test "an installed program finds the plug-in beside its folder, wherever that lies" {
+	small
+	cd "$BATS_TEST_TMPDIR"
+	DESTDIR=$PWD/to PREFIX=/opt/m PROGRAM_PREFIX=mr- "$ROOT/tools/install.sh" "$DEVICE/bin" train
+	mv to elsewhere
+	elsewhere/opt/m/bin/mr-train --quiet --device cuda --task finetune --preset tiny --views 2d --epochs 1 -o m.mts small.mts
+	run -0 tscat --history m.mts
+	assert_output --partial emulation
 }
 
 @test "programs need no library of CUDA to start" {

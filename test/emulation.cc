@@ -18,7 +18,10 @@
 #define ASAN_POISON_MEMORY_REGION(p, n) ((void)0)
 #define ASAN_UNPOISON_MEMORY_REGION(p, n) ((void)0)
 #endif
-#if !defined(__x86_64__)
+/* Fibers switch by a few lines of assembly, and far slower by the C library on other processors. */
+#if defined(__x86_64__) && !defined(EMULATION_UCONTEXT)
+#define EMULATION_ASM
+#else
 #include <ucontext.h>
 #endif
 
@@ -27,7 +30,7 @@ emulation_position emulation_at;
 namespace
 {
 
-enum { WARP = 32, STACK = 64 << 10, PAGE = 4096, ALIGN = 64, MAX_THREADS = 1024, MAX_SHARED = 48 << 10 };
+enum { WARP = 32, STACK = 64 << 10, ALIGN = 64, MAX_THREADS = 1024, MAX_SHARED = 48 << 10 };
 const char *running; /* the kernel, while one runs */
 
 [[noreturn]] void fault(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
@@ -54,7 +57,7 @@ void fault(const char *fmt, ...)
 
 const size_t room = (size_t)1 << 40;
 char *given, *seen; /* the same offsets in both */
-size_t used;
+size_t used, page;
 struct allocation {
 	size_t nbytes;
 };
@@ -84,6 +87,7 @@ void memory_open(void)
 	struct sigaction act = {};
 	if (given)
 		return;
+	page = (size_t)sysconf(_SC_PAGESIZE);
 	void *a = mmap(nullptr, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	void *b = mmap(nullptr, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (a == MAP_FAILED || b == MAP_FAILED)
@@ -126,7 +130,7 @@ struct fiber {
 	char *stack;
 	int site;
 	uint64_t bits;
-#if defined(__x86_64__)
+#if defined(EMULATION_ASM)
 	void *sp;
 #else
 	ucontext_t context;
@@ -138,11 +142,12 @@ int current;
 void (*body)(void *);
 void *body_ctx;
 std::vector<std::pair<const char *, int>> sites;
-int skipped = -1, order = -1;
+int skipped = -1, order = -1, launches_left = -1;
+cudaError_t sticky = cudaSuccess; /* what every call answers after a launch that failed */
 alignas(16) unsigned char shared[MAX_SHARED];
 size_t n_shared;
 
-#if defined(__x86_64__)
+#if defined(EMULATION_ASM)
 void *scheduler_sp;
 extern "C" void emulation_switch(void **from, void *to);
 asm(R"(
@@ -181,7 +186,7 @@ void to_scheduler(fiber &f)
 	void *fake;
 	__sanitizer_start_switch_fiber(f.at == DONE ? nullptr : &fake, scheduler_stack, scheduler_size);
 #endif
-#if defined(__x86_64__)
+#if defined(EMULATION_ASM)
 	emulation_switch(&f.sp, scheduler_sp);
 #else
 	swapcontext(&f.context, &scheduler_context);
@@ -208,7 +213,7 @@ void start(fiber &f)
 		stacks.push_back(static_cast<char *>(malloc(STACK)));
 	f.stack = stacks.back();
 	stacks.pop_back();
-#if defined(__x86_64__)
+#if defined(EMULATION_ASM)
 	void **sp = reinterpret_cast<void **>(f.stack + STACK);
 	*--sp = nullptr; /* the return address of fiber_main, which has none: keeps its stack aligned */
 	*--sp = reinterpret_cast<void *>(fiber_main);
@@ -236,7 +241,7 @@ void resume(int i)
 	void *fake;
 	__sanitizer_start_switch_fiber(&fake, f.stack, STACK);
 #endif
-#if defined(__x86_64__)
+#if defined(EMULATION_ASM)
 	emulation_switch(&scheduler_sp, f.sp);
 #else
 	swapcontext(&scheduler_context, &f.context);
@@ -318,8 +323,8 @@ void run_warp(int from, int n)
 
 void run_block(int n)
 {
-	memset(shared, fresh, n_shared);
 	ASAN_UNPOISON_MEMORY_REGION(shared, n_shared);
+	memset(shared, fresh, n_shared);
 	ASAN_POISON_MEMORY_REGION(shared + n_shared, sizeof shared - n_shared);
 	for (int i = 0; i < n; i++)
 		fibers[(size_t)i].at = NEW;
@@ -376,10 +381,11 @@ void emulation_run(const char *kernel, dim3 n_block, dim3 n_thread, size_t nbyte
 {
 	int n = (int)(n_thread.x * n_thread.y), blocks = (int)(n_block.x * n_block.y);
 	if (order < 0) {
-		const char *name = getenv("EMULATION_ORDER");
-		const char *skip = getenv("EMULATION_SKIP");
+		const char *name = getenv("EMULATION_ORDER"), *skip = getenv("EMULATION_SKIP"),
+			   *fail = getenv("EMULATION_FAIL");
 		if (skip && skipped < 0)
 			skipped = atoi(skip);
+		launches_left = fail ? atoi(fail) : -1;
 		order = name && !strcmp(name, "descending") ? EMULATION_DESCENDING
 			: name && !strcmp(name, "permuted") ? EMULATION_PERMUTED
 							    : EMULATION_ASCENDING;
@@ -389,6 +395,10 @@ void emulation_run(const char *kernel, dim3 n_block, dim3 n_thread, size_t nbyte
 		      nbytes_shared);
 	if (fibers.size() < (size_t)n)
 		fibers.resize((size_t)n);
+	if (launches_left == 0 || (launches_left > 0 && !--launches_left)) {
+		sticky = cudaErrorLaunchFailure;
+		return;
+	}
 	running = kernel;
 	body = fn;
 	body_ctx = ctx;
@@ -418,10 +428,15 @@ void emulation_translate_words(const char *kernel, void *object, size_t nbytes)
 		char *word = static_cast<char *>(object) + i;
 		uintptr_t value;
 		memcpy(&value, word, sizeof value);
-		/* The user's half of the address space above 80 TiB, where stacks, heaps and maps lie. */
-		if (value < (uintptr_t)0x500000000000 || value >= (uintptr_t)0x800000000000)
+		void *p = reinterpret_cast<void *>(value);
+#if defined(__x86_64__) /* where stacks, heaps and maps lie, and no number of ours does */
+		bool is_host = value >= (uintptr_t)0x500000000000 && value < (uintptr_t)0x800000000000;
+#else
+		bool is_host = false;
+#endif
+		if (!is_host && !(given && is_given(p)))
 			continue;
-		void *p = emulation_translate(kernel, reinterpret_cast<void *>(value));
+		p = emulation_translate(kernel, p);
 		memcpy(word, &p, sizeof p);
 	}
 }
@@ -446,9 +461,14 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *p, int)
 
 cudaError_t cudaMalloc(void **p, size_t nbytes)
 {
+	const char *limit = getenv("EMULATION_MEMORY");
 	memory_open();
-	size_t whole = round_up(nbytes ? nbytes : 1, PAGE), at = used + PAGE, pad = whole - round_up(nbytes, ALIGN);
-	if (at + whole + PAGE > room)
+	if (sticky != cudaSuccess)
+		return sticky;
+	if (limit && used + nbytes > (size_t)atoll(limit))
+		return cudaErrorMemoryAllocation;
+	size_t whole = round_up(nbytes ? nbytes : 1, page), at = used + page, pad = whole - round_up(nbytes, ALIGN);
+	if (at + whole + page > room)
 		return cudaErrorMemoryAllocation;
 	if (mprotect(seen + at, whole, PROT_READ | PROT_WRITE))
 		return cudaErrorMemoryAllocation;
@@ -474,7 +494,7 @@ cudaError_t cudaFree(void *p)
 	for (size_t i = nbytes; i < end; i++)
 		if ((unsigned char)seen[at + i] != fresh)
 			fault("an array of %zu bytes was written past its end", nbytes);
-	size_t start = at / PAGE * PAGE, whole = round_up(at + end, PAGE) - start;
+	size_t start = at / page * page, whole = round_up(at + end, page) - start;
 	live.erase(it);
 	/* Never handed out again: who uses it later is found out. */
 	if (mmap(seen + start, whole, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) ==
@@ -485,8 +505,8 @@ cudaError_t cudaFree(void *p)
 
 cudaError_t cudaMemcpy(void *dst, const void *src, size_t nbytes, cudaMemcpyKind kind)
 {
-	if (!nbytes)
-		return cudaSuccess;
+	if (!nbytes || sticky != cudaSuccess)
+		return sticky;
 	void *to = kind == cudaMemcpyDeviceToHost ? dst : seen + offset_of("cudaMemcpy to", dst, nbytes);
 	const void *from = kind == cudaMemcpyHostToDevice ? src : seen + offset_of("cudaMemcpy from", src, nbytes);
 	memcpy(to, from, nbytes);
@@ -502,12 +522,13 @@ cudaError_t cudaMemset(void *p, int byte, size_t nbytes)
 
 cudaError_t cudaGetLastError(void)
 {
-	return cudaSuccess;
+	return sticky;
 }
 
 const char *cudaGetErrorString(cudaError_t e)
 {
 	return e == cudaSuccess                   ? "no error"
+	       : e == cudaErrorLaunchFailure      ? "unspecified launch failure"
 	       : e == cudaErrorMemoryAllocation   ? "out of memory"
 	       : e == cudaErrorInsufficientDriver ? "CUDA driver version is insufficient for CUDA runtime version"
 						  : "emulated error";

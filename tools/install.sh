@@ -1,6 +1,6 @@
 #!/bin/bash
-# install.sh BINDIR PROGRAM ...: programs, man pages and shell completion under $DESTDIR$PREFIX; programs, their pages
-# and completions are named with $PROGRAM_PREFIX in front.
+# install.sh BINDIR PROGRAM ...: programs, man pages, shell completion and (where it was built) the plug-in of NVIDIA
+# devices under $DESTDIR$PREFIX; programs, their pages and completions are named with $PROGRAM_PREFIX in front.
 set -euo pipefail
 bin=$1
 shift
@@ -43,6 +43,8 @@ for p in "${programs[@]}"; do
 	install -m 755 "$bin/$p" "$to/bin/$prefix$p"
 	completion "$p" > "$to/share/bash-completion/completions/$prefix$p"
 done
+plugin=$bin/../lib/molrill/cuda.so
+[ ! -e "$plugin" ] || install -D -m 755 "$plugin" "$to/lib/molrill/cuda.so"
 for man in "$here"/man/*.[1-8]; do
 	name=$(basename "$man")
 	dir=$to/share/man/man$(section "$name")
