@@ -70,6 +70,19 @@ void cpu_gemm_serial(bool ta, bool tb, int64_t m, int64_t n, int64_t kk, double 
 			    (const void *)b, (int)ldb, beta, (void *)c, (int)ldc);
 }
 
+void cpu_gemm_pieces(bool ta, int64_t m, int64_t n, int64_t kk, const real *a, int64_t lda, const real *b, int64_t ldb,
+		     double beta, real *c, int64_t ldc)
+{
+	int64_t by_n = ta ? 64 : 128, by_k = ta ? 128 : 256, by_m = CPU_SMALL / (by_n * cpu_min(kk > 0 ? kk : 1, by_k));
+	by_m = cpu_min(by_m, ta ? 64 : CPU_ROWS);
+	for (int64_t l = 0; l < kk; l += by_k)
+		for (int64_t j = 0; j < n; j += by_n)
+			for (int64_t i = 0; i < m; i += by_m)
+				cpu_gemm_serial(ta, false, cpu_min(by_m, m - i), cpu_min(by_n, n - j),
+						cpu_min(by_k, kk - l), 1, ta ? a + l * lda + i : a + i * lda + l, lda,
+						b + l * ldb + j, ldb, l ? 1 : beta, c + i * ldc + j, ldc);
+}
+
 /* BLAS takes other paths for other sizes, and their sums differ in the last bit: here all have one size. */
 void cpu_gemm_blocks(bool tb, int64_t m, int64_t n, int64_t kk, double alpha, const real *a, int64_t lda, const real *b,
 		     int64_t ldb, real *c, int64_t ldc)

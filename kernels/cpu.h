@@ -32,6 +32,10 @@ void *cpu_scratch(const struct kernels *k, int slot, size_t nbytes);
 /* One product without chunks, by the thread that calls. */
 void cpu_gemm_serial(bool ta, bool tb, int64_t m, int64_t n, int64_t kk, double alpha, const real *a, int64_t lda,
 		     const real *b, int64_t ldb, double beta, real *c, int64_t ldc);
+/* c = op(a) b + beta c in pieces of at most CPU_SMALL multiplications: for many rows at once, of a few hundred entries.
+ */
+void cpu_gemm_pieces(bool ta, int64_t m, int64_t n, int64_t kk, const real *a, int64_t lda, const real *b, int64_t ldb,
+		     double beta, real *c, int64_t ldc);
 /* c = a op(b) in blocks of CPU_BLOCK rows, the last one filled up with zeros. */
 void cpu_gemm_blocks(bool tb, int64_t m, int64_t n, int64_t kk, double alpha, const real *a, int64_t lda, const real *b,
 		     int64_t ldb, real *c, int64_t ldc);

@@ -74,50 +74,76 @@ void cpu_conv_finish(const struct k_conv *c, real *y, int64_t row, int64_t from,
 		relu_line(y, n);
 }
 
-/* Lines of few channels are too short for a call of memcpy. */
-static inline void copy_line(real *restrict y, const real *restrict x, int64_t n)
+/* n lines x, `step` apart, into col, `size` apart. Short ones by vectors of 8, the last of which begins early. */
+K_SIMD static void copy_lines(const real *x, int64_t step, int64_t line, int64_t n, real *col, int64_t size)
 {
-	typedef real vec __attribute__((vector_size(4 * sizeof(real)), aligned(sizeof(real))));
-	if (n > 64) {
-		memcpy(y, x, (size_t)n * sizeof *y);
-		return;
+	typedef real vec __attribute__((vector_size(8 * sizeof(real)), aligned(sizeof(real))));
+	for (int64_t i = 0; i < n; i++, x += step, col += size) {
+		if (line < 8 || line > 64) {
+			memcpy(col, x, (size_t)line * sizeof *col);
+			continue;
+		}
+		for (int64_t c = 0; c + 8 < line; c += 8)
+			*(vec *)(col + c) = *(const vec *)(x + c);
+		*(vec *)(col + line - 8) = *(const vec *)(x + line - 8);
 	}
-	for (; n >= 4; n -= 4, y += 4, x += 4)
-		*(vec *)y = *(const vec *)x;
-	for (; n > 0; n--)
-		*y++ = *x++;
 }
 
 /* Pixels [0, n) of a row of a picture, as the convolution reads them. */
 static void copy_pixels(const struct k_conv *c, const real *x, int64_t n, real *z)
 {
 	if (!c->in_scale)
-		copy_line(z, x, n * c->c_in);
+		memcpy(z, x, (size_t)(n * c->c_in) * sizeof *z);
 	else
 		for (int64_t i = 0; i < n; i++)
 			cpu_conv_read(c, x + i * c->c_in, 0, c->c_in, z + i * c->c_in);
 }
 
-/* Windows of output rows [first, first + n) of the batch into col [n, window]. */
-static void gather_windows(const struct k_conv *c, const real *x, int64_t first, int64_t n, real *col)
+/* Windows [ox, ox + n) of one row of outputs, one by one: with what lies outside the picture. */
+static void gather_edge(const struct k_conv *c, const real *x, int64_t y0, int64_t ox, int64_t n, real *col)
 {
-	int64_t pad = c->kernel / 2, line = c->kernel * c->c_in, out_px = c->out_height * c->out_width;
-	for (int64_t r = first; r < first + n; r++, col += window_size(c)) {
-		int64_t img = r / out_px, oy = r % out_px / c->out_width, ox = r % c->out_width;
-		int64_t x0 = ox * c->stride - pad, from, to;
+	int64_t line = c->kernel * c->c_in;
+	for (; n > 0; n--, ox++, col += window_size(c)) {
+		int64_t x0 = ox * c->stride - c->kernel / 2, from, to;
 		clip(x0, c->kernel, c->width, &from, &to);
 		for (int64_t ky = 0; ky < c->kernel; ky++) {
-			int64_t y = oy * c->stride - pad + ky;
 			real *dst = col + ky * line;
-			if (y < 0 || y >= c->height) {
+			if (y0 + ky < 0 || y0 + ky >= c->height) {
 				memset(dst, 0, (size_t)line * sizeof *dst);
 				continue;
 			}
-			const real *src = x + ((img * c->height + y) * c->width + x0) * c->c_in;
 			memset(dst, 0, (size_t)(from * c->c_in) * sizeof *dst);
-			copy_pixels(c, src + from * c->c_in, to - from, dst + from * c->c_in);
+			copy_pixels(c, x + ((y0 + ky) * c->width + x0 + from) * c->c_in, to - from,
+				    dst + from * c->c_in);
 			memset(dst + to * c->c_in, 0, (size_t)((c->kernel - to) * c->c_in) * sizeof *dst);
 		}
+	}
+}
+
+/* Windows [ox, ox + n) of output row oy of a picture x into col [n, window]. */
+static void gather_row(const struct k_conv *c, const real *x, int64_t oy, int64_t ox, int64_t n, real *col)
+{
+	int64_t pad = c->kernel / 2, y0 = oy * c->stride - pad, size = window_size(c), step = c->stride * c->c_in;
+	int64_t left = cpu_n_chunk(pad, c->stride), right = (c->width + pad - c->kernel) / c->stride + 1; /* inside */
+	left = cpu_min(ox > left ? ox : left, ox + n);
+	right = cpu_min(right > left ? right : left, ox + n);
+	if (c->in_scale || y0 < 0 || y0 + c->kernel > c->height || c->width + pad < c->kernel)
+		left = right = ox + n;
+	gather_edge(c, x, y0, ox, left - ox, col);
+	for (int64_t ky = 0; ky < c->kernel && left < right; ky++)
+		copy_lines(x + ((y0 + ky) * c->width + left * c->stride - pad) * c->c_in, step, c->kernel * c->c_in,
+			   right - left, col + (left - ox) * size + ky * c->kernel * c->c_in, size);
+	gather_edge(c, x, y0, right, ox + n - right, col + (right - ox) * size);
+}
+
+/* Windows of output rows [first, first + n) of the batch into col [n, window]. */
+static void gather_windows(const struct k_conv *c, const real *x, int64_t first, int64_t n, real *col)
+{
+	int64_t out_px = c->out_height * c->out_width;
+	for (int64_t r = first, took; r < first + n; r += took, col += took * window_size(c)) {
+		int64_t img = r / out_px, ox = r % c->out_width;
+		took = cpu_min(c->out_width - ox, first + n - r);
+		gather_row(c, x + img * c->height * c->width * c->c_in, r % out_px / c->out_width, ox, took, col);
 	}
 }
 
@@ -169,13 +195,6 @@ struct job {
 	int n_part;
 };
 
-/* Rows of a product that OpenBLAS takes without repacking, where they are enough to be worth it; a divisor of none. */
-static int64_t rows_at_once(const struct k_conv *c)
-{
-	int64_t rows = CPU_SMALL / (c->c_out * window_size(c));
-	return rows >= CPU_ROWS || rows < 24 ? CPU_ROWS : rows / 8 * 8;
-}
-
 static void conv_chunk(void *ctx, int64_t chunk, int thread)
 {
 	const struct job *j = ctx;
@@ -191,9 +210,9 @@ static void conv_chunk(void *ctx, int64_t chunk, int thread)
 	if (j->k->fixed_rows)
 		cpu_gemm_blocks(false, n, c->c_out, size, 1, col, size, j->w, c->c_out, j->y + first * c->c_out,
 				c->c_out);
-	for (int64_t i = 0, rows = rows_at_once(c); i < n && !j->k->fixed_rows; i += rows)
-		cpu_gemm_serial(false, false, cpu_min(rows, n - i), c->c_out, size, 1, col + i * size, size, j->w,
-				c->c_out, 0, j->y + (first + i) * c->c_out, c->c_out);
+	else
+		cpu_gemm_pieces(false, n, c->c_out, size, col, size, j->w, c->c_out, 0, j->y + first * c->c_out,
+				c->c_out);
 	for (int64_t r = first; r < first + n; r++)
 		cpu_conv_finish(c, j->y + r * c->c_out, r, 0, c->c_out);
 }
@@ -217,8 +236,8 @@ static void input_chunk(void *ctx, int64_t chunk, int thread)
 	const struct k_conv *c = j->c;
 	int64_t px = c->out_height * c->out_width, size = window_size(c);
 	if (c->kernel == 1 && c->stride == 1) {
-		cpu_gemm_serial(false, false, px, size, c->c_out, 1, j->g_y + chunk * px * c->c_out, c->c_out, j->w,
-				size, !c->g_x_set, j->g_x + chunk * px * size, size);
+		cpu_gemm_pieces(false, px, size, c->c_out, j->g_y + chunk * px * c->c_out, c->c_out, j->w, size,
+				!c->g_x_set, j->g_x + chunk * px * size, size);
 		return;
 	}
 	if (c->g_x_set) {
@@ -228,8 +247,8 @@ static void input_chunk(void *ctx, int64_t chunk, int thread)
 	real *windows = cpu_scratch(j->k, 2 + thread, (size_t)(CPU_ROWS * size) * sizeof *windows);
 	for (int64_t first = chunk * px; first < (chunk + 1) * px; first += CPU_ROWS) {
 		int64_t n = cpu_min(CPU_ROWS, (chunk + 1) * px - first);
-		cpu_gemm_serial(false, false, n, size, c->c_out, 1, j->g_y + first * c->c_out, c->c_out, j->w, size, 0,
-				windows, size);
+		cpu_gemm_pieces(false, n, size, c->c_out, j->g_y + first * c->c_out, c->c_out, j->w, size, 0, windows,
+				size);
 		scatter_windows(c, windows, first, n, j->g_x);
 	}
 }
@@ -251,9 +270,7 @@ static void weight_chunk(void *ctx, int64_t chunk, int thread)
 			gather_windows(c, j->x, first, n, windows);
 			col = windows;
 		}
-		for (int64_t i = 0, rows = rows_at_once(c); i < n; i += rows)
-			cpu_gemm_serial(true, false, c->c_out, size, cpu_min(rows, n - i), 1,
-					j->g_y + (first + i) * c->c_out, c->c_out, col + i * size, size, 1, out, size);
+		cpu_gemm_pieces(true, c->c_out, size, n, j->g_y + first * c->c_out, c->c_out, col, size, 1, out, size);
 	}
 }
 

@@ -3,9 +3,10 @@
 
 #include <string.h>
 
-enum { LANES = 16 };
+enum { LANES = 16, V = 8, MAX_SIDE = 15 }; /* channels at a time, forward and back; of a window */
 
 struct pool_job {
+	const struct kernels *k;
 	const struct k_conv *c;
 	const real *x, *g_y;
 	real *y, *g_x;
@@ -79,50 +80,71 @@ static void max_pool(const struct kernels *k, const struct k_conv *c, const real
 	cpu_run(k, c->n, max_chunk, &j);
 }
 
-/* g_x += g where arg is this tap. */
-K_SIMD static void add_where(real *restrict g_x, const real *restrict g, const uint8_t *restrict arg, uint8_t tap,
-			     int64_t n)
+/* The windows that a pixel lies in along one axis, and the tap that it is there. */
+struct covers {
+	int n, out[MAX_SIDE], tap[MAX_SIDE];
+};
+
+static struct covers covers_of(int64_t i, int64_t n_out, const struct k_conv *c)
 {
-	for (int64_t i = 0; i < n; i++)
-		g_x[i] += arg[i] == tap ? g[i] : 0;
+	struct covers v = {0};
+	for (int64_t k = c->kernel - 1; k >= 0; k--) {
+		int64_t at = i + c->kernel / 2 - k;
+		if (at < 0 || at % c->stride || at / c->stride >= n_out)
+			continue;
+		v.out[v.n] = (int)(at / c->stride);
+		v.tap[v.n++] = (int)k;
+	}
+	return v;
 }
 
-/* Each pixel of a row gathers from the windows that it lies in. */
-static void back_row(const struct pool_job *j, int64_t img, int64_t iy)
+typedef real vec __attribute__((vector_size(V * sizeof(real)), aligned(sizeof(real))));
+typedef __typeof__(_Generic((real)0, float : (int32_t)0, default : (int64_t)0)) lane; /* as wide as real */
+typedef lane vec_mask __attribute__((vector_size(V * sizeof(lane))));
+typedef uint8_t vec_bytes __attribute__((vector_size(V), aligned(1)));
+
+/* A row of pixels g_x, in the windows y of the picture g, arg: each gathers from those where it was the largest. */
+K_SIMD static void back_row(const struct k_conv *c, const struct covers *y, const struct covers *x, const real *g,
+			    const uint8_t *arg, real *g_x)
 {
-	const struct k_conv *c = j->c;
-	int64_t pad = c->kernel / 2, d = c->c_in;
-	for (int64_t ix = 0; ix < c->width; ix++) {
-		real *g_x = j->g_x + ((img * c->height + iy) * c->width + ix) * d;
+	int64_t d = c->c_in;
+	for (int64_t ix = 0; ix < c->width; ix++, g_x += d) {
 		if (c->g_x_set)
 			memset(g_x, 0, (size_t)d * sizeof *g_x);
-		for (int64_t ky = c->kernel - 1; ky >= 0; ky--)
-			for (int64_t kx = c->kernel - 1; kx >= 0; kx--) {
-				int64_t ty = iy + pad - ky, tx = ix + pad - kx;
-				if (ty < 0 || tx < 0 || ty % c->stride || tx % c->stride)
-					continue;
-				ty /= c->stride;
-				tx /= c->stride;
-				if (ty >= c->out_height || tx >= c->out_width)
-					continue;
-				int64_t o = ((img * c->out_height + ty) * c->out_width + tx) * d;
-				add_where(g_x, j->g_y + o, j->from + o, (uint8_t)(ky * c->kernel + kx), d);
+		for (int a = 0; a < y->n; a++)
+			for (int b = 0; b < x[ix].n; b++) {
+				int64_t o = (y->out[a] * c->out_width + x[ix].out[b]) * d, i = 0;
+				int tap = y->tap[a] * (int)c->kernel + x[ix].tap[b];
+				vec_mask taps = tap - (vec_mask){0};
+				for (; i + V <= d; i += V) {
+					vec_bytes at = *(const vec_bytes *)(arg + o + i);
+					vec_mask here = (vec_mask)(__builtin_convertvector(at, vec_mask) == taps);
+					*(vec *)(g_x + i) += (vec)((vec_mask) * (const vec *)(g + o + i) & here);
+				}
+				for (; i < d; i++)
+					g_x[i] += arg[o + i] == tap ? g[o + i] : 0;
 			}
 	}
 }
 
 static void max_back_chunk(void *ctx, int64_t img, int thread)
 {
-	(void)thread;
 	const struct pool_job *j = ctx;
-	for (int64_t iy = 0; iy < j->c->height; iy++)
-		back_row(j, img, iy);
+	const struct k_conv *c = j->c;
+	int64_t n_out = c->out_height * c->out_width * c->c_in, n_in = c->width * c->c_in;
+	struct covers *x = cpu_scratch(j->k, 2 + thread, (size_t)(c->width + 1) * sizeof *x);
+	for (int64_t ix = 0; ix < c->width; ix++)
+		x[ix] = covers_of(ix, c->out_width, c);
+	for (int64_t iy = 0; iy < c->height; iy++) {
+		struct covers y = covers_of(iy, c->out_height, c);
+		back_row(c, &y, x, j->g_y + img * n_out, j->from + img * n_out, j->g_x + (img * c->height + iy) * n_in);
+	}
 }
 
 static void max_pool_back(const struct kernels *k, const struct k_conv *c, const uint8_t *arg, const real *g_y,
 			  real *g_x)
 {
-	struct pool_job j = {.c = c, .g_y = g_y, .g_x = g_x, .from = arg};
+	struct pool_job j = {.k = k, .c = c, .g_y = g_y, .g_x = g_x, .from = arg};
 	cpu_run(k, c->n, max_back_chunk, &j);
 }
 

@@ -44,18 +44,13 @@ static int64_t padded(int64_t n)
 	return n + PAD;
 }
 
-static int64_t least(int64_t a, int64_t b, int64_t c)
-{
-	return cpu_min(cpu_min(a, b), c);
-}
-
 static struct pass pass_of(const struct kernels *k, const struct k_conv *c, int64_t n_in, int64_t n_out)
 {
 	struct pass p = {.k = k, .c = c, .n_in = n_in, .n_out = n_out};
 	p.across = cpu_n_chunk(c->width, 4);
 	p.per_picture = p.across * cpu_n_chunk(c->height, 4);
 	p.n_tile = c->n * p.per_picture;
-	p.block = least(32, n_in > 0 ? CPU_SMALL / (LANES * n_in) : 32, 32);
+	p.block = n_in < 64 ? 64 : cpu_min(32, CPU_SMALL / (LANES * n_in));
 	p.block = p.block < 8 ? 8 : p.block;
 	p.n_block = cpu_n_chunk(p.n_tile, p.block);
 	return p;
@@ -90,13 +85,10 @@ static void input_tiles(const struct pass *p, const real *x, int64_t first, int6
 		for (int64_t from = 0; from < p->n_in; from += LANES) {
 			int64_t n = cpu_min(LANES, p->n_in - from);
 			const real *d[TAPS];
-			for (int i = 0; i < TAPS; i++) {
+			for (int i = 0; i < TAPS; i++)
 				d[i] = row[i] < 0 ? zeros : x + row[i] * p->n_in + from;
-				if (read && row[i] >= 0) {
-					cpu_conv_read(p->c, d[i], from, n, patch + i * LANES);
-					d[i] = patch + i * LANES;
-				}
-			}
+			if (read)
+				wino_read(p->c->in_scale + from, p->c->in_shift + from, d, zeros, patch, n);
 			wino_input(d, v + t * p->n_in + from, stride, n);
 		}
 	}

@@ -14,7 +14,9 @@ enum { WINO_TAPS = 36, WINO_LANES = 64 };
 
 /* v = B^T d B of 36 pixels d. */
 void wino_input(const real *const d[WINO_TAPS], real *v, int64_t stride, int64_t n);
-/* 16 pixels A^T m A: out[i] is where pixel i goes, tmp: 36 lanes of room. */
+/* d[i] = relu(scale d[i] + shift) in z [WINO_TAPS, WINO_LANES], but for those that are `outside`. */
+void wino_read(const real *scale, const real *shift, const real *d[WINO_TAPS], const real *outside, real *z, int64_t n);
+/* 16 pixels A^T m A: out[i] is where pixel i goes. */
 void wino_output(const real *m, int64_t stride, real *out[16], bool add, int64_t n);
 /* v = A g A^T of 16 pixels g: the transpose of wino_output. */
 void wino_output_back(const real *const g[16], real *v, int64_t stride, int64_t n);

@@ -13,13 +13,16 @@ static const real b1 = (real)(3.0 / 2), b2 = (real)(9.0 / 4), b3 = (real)(27.0 /
 static const real a2b2 = (real)(81.0 / 64), sum2 = (real)(45.0 / 16);
 static const real f0 = (real)(64.0 / 81), fa = (real)(-128.0 / 243), fb = (real)(32.0 / 243);
 
+/* Written out for the usual numbers of channels. */
+#define WIDTHS static inline __attribute__((always_inline))
+
 /*
  * Each transform goes along the columns into a small array and then along the rows. Lanes are independent: the pragma
  * says that taps do not overlap, which the compiler cannot see.
  */
 #define LANES _Pragma("GCC ivdep") for (int64_t c = 0; c < n; c++)
 
-K_SIMD void wino_input(const real *const d[WINO_TAPS], real *v, int64_t stride, int64_t n)
+WIDTHS void wino_input_of(const real *const d[WINO_TAPS], real *v, int64_t stride, int64_t n)
 {
 	real tmp[WINO_TAPS * L];
 	for (int j = 0; j < 6; j++) {
@@ -54,7 +57,19 @@ K_SIMD void wino_input(const real *const d[WINO_TAPS], real *v, int64_t stride, 
 	}
 }
 
-K_SIMD void wino_output(const real *m, int64_t stride, real *out[16], bool add, int64_t n)
+K_SIMD void wino_input(const real *const d[WINO_TAPS], real *v, int64_t stride, int64_t n)
+{
+	if (n == 64)
+		wino_input_of(d, v, stride, 64);
+	else if (n == 32)
+		wino_input_of(d, v, stride, 32);
+	else if (n == 16)
+		wino_input_of(d, v, stride, 16);
+	else
+		wino_input_of(d, v, stride, n);
+}
+
+WIDTHS void wino_output_of(const real *m, int64_t stride, real *out[16], bool add, int64_t n)
 {
 	real tmp[4 * 6 * L];
 	for (int j = 0; j < 6; j++) {
@@ -94,7 +109,19 @@ K_SIMD void wino_output(const real *m, int64_t stride, real *out[16], bool add, 
 	}
 }
 
-K_SIMD void wino_output_back(const real *const g[16], real *v, int64_t stride, int64_t n)
+K_SIMD void wino_output(const real *m, int64_t stride, real *out[16], bool add, int64_t n)
+{
+	if (n == 64)
+		wino_output_of(m, stride, out, add, 64);
+	else if (n == 32)
+		wino_output_of(m, stride, out, add, 32);
+	else if (n == 16)
+		wino_output_of(m, stride, out, add, 16);
+	else
+		wino_output_of(m, stride, out, add, n);
+}
+
+WIDTHS void wino_output_back_of(const real *const g[16], real *v, int64_t stride, int64_t n)
 {
 	real tmp[6 * 4 * L];
 	for (int j = 0; j < 4; j++) {
@@ -128,7 +155,19 @@ K_SIMD void wino_output_back(const real *const g[16], real *v, int64_t stride, i
 	}
 }
 
-K_SIMD void wino_filter(const real *w, real *u, int64_t stride, int64_t n)
+K_SIMD void wino_output_back(const real *const g[16], real *v, int64_t stride, int64_t n)
+{
+	if (n == 64)
+		wino_output_back_of(g, v, stride, 64);
+	else if (n == 32)
+		wino_output_back_of(g, v, stride, 32);
+	else if (n == 16)
+		wino_output_back_of(g, v, stride, 16);
+	else
+		wino_output_back_of(g, v, stride, n);
+}
+
+WIDTHS void wino_filter_of(const real *w, real *u, int64_t stride, int64_t n)
 {
 	real tmp[6 * 3 * L];
 	for (int j = 0; j < 3; j++) {
@@ -162,7 +201,19 @@ K_SIMD void wino_filter(const real *w, real *u, int64_t stride, int64_t n)
 	}
 }
 
-K_SIMD void wino_filter_back(const real *u, int64_t stride, real *w, int64_t n)
+K_SIMD void wino_filter(const real *w, real *u, int64_t stride, int64_t n)
+{
+	if (n == 64)
+		wino_filter_of(w, u, stride, 64);
+	else if (n == 32)
+		wino_filter_of(w, u, stride, 32);
+	else if (n == 16)
+		wino_filter_of(w, u, stride, 16);
+	else
+		wino_filter_of(w, u, stride, n);
+}
+
+WIDTHS void wino_filter_back_of(const real *u, int64_t stride, real *w, int64_t n)
 {
 	real tmp[3 * 6 * L];
 	for (int j = 0; j < 6; j++) {
@@ -187,5 +238,34 @@ K_SIMD void wino_filter_back(const real *u, int64_t stride, real *w, int64_t n)
 			t[L + c] = fa * a1 * (u1[c] - u2[c]) + fb * b1 * (u3[c] - u4[c]);
 			t[2 * L + c] = a2 * sum_a + b2 * sum_b + u5[c];
 		}
+	}
+}
+
+K_SIMD void wino_filter_back(const real *u, int64_t stride, real *w, int64_t n)
+{
+	if (n == 64)
+		wino_filter_back_of(u, stride, w, 64);
+	else if (n == 32)
+		wino_filter_back_of(u, stride, w, 32);
+	else if (n == 16)
+		wino_filter_back_of(u, stride, w, 16);
+	else
+		wino_filter_back_of(u, stride, w, n);
+}
+
+K_SIMD void wino_read(const real *scale, const real *shift, const real *d[WINO_TAPS], const real *outside, real *z,
+		      int64_t n)
+{
+	for (int t = 0; t < WINO_TAPS; t++) {
+		const real *x = d[t];
+		real *out = z + t * L;
+		if (x == outside)
+			continue;
+		LANES
+		{
+			real v = scale[c] * x[c] + shift[c];
+			out[c] = v > 0 ? v : 0;
+		}
+		d[t] = out;
 	}
 }

@@ -30,8 +30,9 @@ static struct nn_var *encode_pictures(struct nn_model *m, struct nn_tape *t, con
 	for (int ch = 0; ch < 3; ch++)
 		for (int p = 0; p < 256; p++)
 			level[ch][p] = (real)((p / 255.0 - img_mean[ch]) / img_sd[ch]);
-	for (int64_t i = 0; i < 3 * n_px; i++)
-		x[i] = level[i % 3][b->img[i]];
+	for (int64_t i = 0; i < n_px; i++)
+		for (int ch = 0; ch < 3; ch++)
+			x[3 * i + ch] = level[ch][b->img[3 * i + ch]];
 	return nn_cnn(t, m->ps, "cnn.", c, nn_input(t, x, n_px, 3), b->n_img, s, s);
 }
 
