@@ -10,6 +10,7 @@
 #define MOLRILL_NN_H
 
 #include "kernels.h"
+#include "nn_profile.h"
 #include "ts.h"
 #include "util.h"
 
@@ -81,7 +82,10 @@ uint64_t nn_tape_stream(struct nn_tape *t, uint64_t *seed);
 /* New variable, value uninitialised, gradient zeroed (if wanted and the tape trains). */
 struct nn_var *nn_var_new(struct nn_tape *t, int64_t n, int64_t d, bool want_grad);
 /* Registers the rule that adds to the inputs' gradients; rules run in reverse order. */
-void nn_tape_push(struct nn_tape *t, void (*backward)(struct nn_tape *t, void *ctx), void *ctx);
+#define nn_tape_push(t, backward, ctx) nn_tape_push_named(t, #backward, backward, ctx)
+void nn_tape_push_named(struct nn_tape *t, const char *name, void (*backward)(struct nn_tape *t, void *ctx), void *ctx);
+/* From now on the tape marks its operations there; NULL: no longer. p stays the caller's. */
+void nn_tape_profile(struct nn_tape *t, struct nn_profile *p);
 struct nn_var *nn_input(struct nn_tape *t, const real *host, int64_t n, int64_t d);      /* copied; no gradient */
 struct nn_var *nn_input_grad(struct nn_tape *t, const real *host, int64_t n, int64_t d); /* with gradient (tests) */
 /* A parameter as a matrix [shape[0], rest] ([n, 1] -> a vector is [1, n]); its gradient is the parameter's own. */

@@ -11,14 +11,16 @@ struct rule {
 	const uint8_t *mask;
 };
 
-static void push(struct nn_tape *t, void (*backward)(struct nn_tape *t, void *ctx), struct rule r)
+static void push_named(struct nn_tape *t, const char *name, void (*backward)(struct nn_tape *t, void *ctx),
+		       struct rule r)
 {
 	if (!r.y->g)
 		return;
 	struct rule *p = arena_alloc(nn_tape_arena(t), sizeof *p);
 	*p = r;
-	nn_tape_push(t, backward, p);
+	nn_tape_push_named(t, name, backward, p);
 }
+#define push(t, backward, ...) push_named(t, #backward, backward, __VA_ARGS__)
 
 struct nn_var *nn_detach(struct nn_tape *t, struct nn_var *x)
 {

@@ -44,7 +44,8 @@ static struct nn_var *radial(struct nn_tape *t, struct nn_var *dist, int n_gauss
 	else
 		k->cosine_cutoff(k, dist->v, r->y->v, dist->n, cutoff);
 	if (r->y->g)
-		nn_tape_push(t, n_gaussian ? gaussians_back : cosine_back, r);
+		nn_tape_push_named(t, n_gaussian ? "gaussians" : "cosine", n_gaussian ? gaussians_back : cosine_back,
+				   r);
 	return r->y;
 }
 

@@ -11,6 +11,7 @@ struct block {
 };
 struct rule {
 	struct rule *before;
+	const char *name;
 	void (*backward)(struct nn_tape *t, void *ctx);
 	void *ctx;
 };
@@ -23,6 +24,7 @@ struct nn_tape {
 	struct rule *last;
 	bool want_grad, batch_statistics, keeps_running;
 	uint64_t seed, step, n_drop;
+	struct nn_profile *profile; /* or NULL */
 };
 
 struct nn_tape *nn_tape_new(const struct kernels *k)
@@ -102,6 +104,11 @@ void nn_tape_begin(struct nn_tape *t, bool train, uint64_t seed, uint64_t step)
 	t->n_drop = 0;
 }
 
+void nn_tape_profile(struct nn_tape *t, struct nn_profile *p)
+{
+	t->profile = p;
+}
+
 void nn_tape_use_running(struct nn_tape *t, bool want_grad)
 {
 	t->batch_statistics = false;
@@ -151,11 +158,12 @@ struct nn_var *nn_var_new(struct nn_tape *t, int64_t n, int64_t d, bool want_gra
 	return x;
 }
 
-void nn_tape_push(struct nn_tape *t, void (*backward)(struct nn_tape *t, void *ctx), void *ctx)
+void nn_tape_push_named(struct nn_tape *t, const char *name, void (*backward)(struct nn_tape *t, void *ctx), void *ctx)
 {
 	struct rule *r = arena_alloc(t->arena, sizeof *r);
-	*r = (struct rule){.before = t->last, .backward = backward, .ctx = ctx};
+	*r = (struct rule){.before = t->last, .name = name, .backward = backward, .ctx = ctx};
 	t->last = r;
+	nn_profile_mark(t->profile, name, false);
 }
 
 static struct nn_var *new_input(struct nn_tape *t, const real *host, int64_t n, int64_t d, bool want_grad)
@@ -217,8 +225,10 @@ struct nn_order nn_order_by(struct arena *a, const int64_t *key, int64_t n_item,
 
 void nn_backward_run(struct nn_tape *t)
 {
-	for (struct rule *r = t->last; r; r = r->before)
+	for (struct rule *r = t->last; r; r = r->before) {
 		r->backward(t, r->ctx);
+		nn_profile_mark(t->profile, r->name, true);
+	}
 	t->last = NULL;
 }
 

@@ -45,6 +45,7 @@ static const struct opt own[] = {
     {"save-every", 0, OPT_INT, "N", "write the model every N steps (0: at the end)", AT(save_every), .max = 1e12},
     {"max-time", 0, OPT_INT, "SECONDS", "stop after this time, to go on with --resume (0: never)", AT(max_time),
      .max = 1e9},
+    {"profile", 0, OPT_FLAG, NULL, "say at the end where the time went, by operation", AT(profile), .flags = 0},
     {"resume", 0, OPT_FLAG, NULL, "go on with the model in -o where it stopped", AT(resume), .flags = 0},
     {"show-config", 0, OPT_FLAG, NULL, "print every value of the configuration and end", AT(show_config), .flags = 0},
 };

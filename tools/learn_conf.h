@@ -16,7 +16,7 @@ struct learn_conf {
 	const char *model, *log, *spool, *metric;
 	int64_t mem, epochs, batch, patience, save_every, max_time, warmup, step_size;
 	double lr, lr_min, gamma, weight_decay, clip;
-	bool shuffle_labels, plain, resume, show_config;
+	bool shuffle_labels, plain, profile, resume, show_config;
 	struct opt_list freeze;
 };
 extern const char *const learn_task_names[];

@@ -198,6 +198,7 @@ static int epoch_end(struct learn_run *r, struct err *e)
 {
 	struct learn_progress *p = &r->p;
 	double value[NN_PARTS][LEARN_N_METRIC + 1];
+	nn_profile_mark(r->profile, "other", false);
 	p->epoch++;
 	p->batch = 0;
 	for (int part = 0; part < NN_PARTS; part++) {
@@ -212,6 +213,7 @@ static int epoch_end(struct learn_run *r, struct err *e)
 			return rc;
 		p->last[part] = value[part][r->metric];
 	}
+	nn_profile_mark(r->profile, "evaluation", false);
 	if (learn_is_better(r, p->last[NN_VALID], p->best_epoch ? p->best[NN_VALID] : NAN)) {
 		memcpy(p->best, p->last, sizeof p->best);
 		p->best[NN_TRAIN] = NAN; /* known after the last epoch alone: not of the run's course */
@@ -419,13 +421,20 @@ int learn_run(const struct learn_conf *c, struct err *e)
 	int rc = run_begin(&r, e);
 	if (!rc)
 		rc = learn_log_open(&r, e);
+	if (!rc && c->profile) {
+		r.profile = nn_profile_new();
+		nn_tape_profile(r.tape, r.profile);
+	}
 	if (!rc)
 		rc = train(&r, e);
+	nn_profile_mark(r.profile, "other", false);
 	if (!rc && c->task == LEARN_FINETUNE && c->keep == LEARN_KEEP_BEST && r.data.n_item[NN_VALID] &&
 	    !r.p.best_epoch)
 		cli_warn(&c->cli,
 			 "on the validation set the metric was no number in any epoch: the model is that of the last");
 	int rc_log = learn_log_close(r.log, rc ? NULL : e);
+	learn_profile_write(r.profile, stderr);
+	nn_profile_free(r.profile);
 	run_end(&r);
 	return rc ? rc : rc_log;
 }

@@ -48,9 +48,10 @@ struct learn_run {
 	real **best;          /* [parameters] values of the best epoch, NULL: none yet or not wanted */
 	struct learn_progress p;
 	struct learn_log *log;
-	real *codes;        /* [n, NN_N_VIEW, code_width] of the structure stage */
-	real *unified;      /* [n, code_width], where there is no hyper_index */
-	uint8_t *codes_has; /* [n, NN_N_VIEW] */
+	struct nn_profile *profile; /* of --profile, or NULL */
+	real *codes;                /* [n, NN_N_VIEW, code_width] of the structure stage */
+	real *unified;              /* [n, code_width], where there is no hyper_index */
+	uint8_t *codes_has;         /* [n, NN_N_VIEW] */
 };
 
 /* ---- steps (learn_step.c) ------------------------------------------------ */
@@ -94,6 +95,11 @@ int learn_log_open(struct learn_run *r, struct err *e);
 int learn_log_close(struct learn_log *l, struct err *e); /* takes NULL */
 void learn_log_step(struct learn_run *r, const struct nn_losses *terms, double lr, double norm, int64_t n_mol);
 void learn_log_epoch(struct learn_run *r, double value[NN_PARTS][LEARN_N_METRIC + 1]);
+
+/* ---- where the time went (learn_profile.c) ------------------------------- */
+
+/* One line an operation, most time first; nothing for NULL. */
+void learn_profile_write(struct nn_profile *p, FILE *out);
 
 /* ---- the run (learn_run.c) ----------------------------------------------- */
 

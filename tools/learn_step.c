@@ -33,7 +33,9 @@ static int batch_make(struct learn_run *r, const int64_t *idx, int64_t n, uint64
 		rc = nn_data_get(r->data.records, idx[i], r->arena, &map[i], e);
 		rec[i] = &map[i];
 	}
-	return rc ? rc : nn_batch_collate(&r->reading, rec, n, &choice, r->arena, b, e);
+	rc = rc ? rc : nn_batch_collate(&r->reading, rec, n, &choice, r->arena, b, e);
+	nn_profile_mark(r->profile, "records", false);
+	return rc;
 }
 
 /* ---- structure: seeds, the members of their hyperedges, codes ------------- */
@@ -196,6 +198,7 @@ int learn_step(struct learn_run *r, const int64_t *idx, int64_t n, double lr, st
 	       struct err *e)
 {
 	struct nn_var *loss;
+	nn_profile_mark(r->profile, "other", false);
 	nn_tape_begin(r->tape, true, (uint64_t)r->conf->cli.seed, (uint64_t)r->p.step);
 	nn_params_zero_grad(r->model->ps);
 	int rc = learn_loss(r, idx, n, (uint64_t)r->p.step, &loss, terms, e);
@@ -204,6 +207,7 @@ int learn_step(struct learn_run *r, const int64_t *idx, int64_t n, double lr, st
 	rc = nn_backward(r->tape, loss, e);
 	if (!rc)
 		rc = nn_optim_step(r->optim, lr, norm, e);
+	nn_profile_mark(r->profile, "optimiser", false);
 	if (rc)
 		return rc == ERR_NUMERIC ? numeric_failure(r, idx, n, e) : rc;
 	nn_model_after_step(r->model, r->tape);
