@@ -198,6 +198,7 @@ static int open_table(struct kernels *k, char *why, size_t n_why)
 	cuda_norm(k);
 	cuda_optim(k);
 	cuda_hyper(k);
+	cuda_near(k);
 	return 0;
 }
 

@@ -39,6 +39,7 @@ void cuda_graph(struct kernels *k);
 void cuda_norm(struct kernels *k);
 void cuda_optim(struct kernels *k);
 void cuda_hyper(struct kernels *k);
+void cuda_near(struct kernels *k);
 
 /* Device memory of one purpose, kept and grown; valid until the next call for the same slot. */
 void *cuda_scratch(int slot, size_t nbytes);

@@ -365,7 +365,7 @@ static bool wants_gradient(const struct cnn *net)
 struct nn_var *nn_cnn(struct nn_tape *t, struct nn_params *ps, const char *prefix, const struct nn_cnn_config *c,
 		      struct nn_var *img, int64_t n, int64_t height, int64_t width)
 {
-	if (nn_tape_kernels(t)->plain)
+	if (nn_tape_kernels(t)->plain || !nn_tape_kernels(t)->norm_fold) /* a device may lack it */
 		return nn_cnn_plain(t, ps, prefix, c, img, n, height, width);
 	struct cnn *net = cnn_plan(t, ps, prefix, c, img, n, height, width);
 	const struct k_conv *end = &last_block(net)->two.c;

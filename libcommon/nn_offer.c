@@ -23,7 +23,11 @@ static const struct need always[] = {
     NEED(gather, every),     NEED(csr_sum, every),      NEED(batch_norm, every), NEED(batch_norm_back, every),
     NEED(adam, every),       NEED(sum_squares, every),  NEED(axpy_var, every),   {0},
 };
-static const struct need graph[] = {NEED(embed, "--views 2d"), NEED(message_sum, "--views 2d"), {0}};
+static const struct need graph[] = {NEED(embed, "--views 2d"),
+				    NEED(message_sum, "--views 2d"),
+				    NEED(bias_relu, "--views 2d"),
+				    NEED(bias_relu_back, "--views 2d"),
+				    {0}};
 static const struct need gat[] = {
     NEED(attention, "--gnn gat"),
     NEED(attention_back, "--gnn gat"),
@@ -50,12 +54,9 @@ static const struct need picture[] = {
     {0},
 };
 static const struct need structure[] = {
-    NEED(hyper, "the structure module"),
-    NEED(hyper_back, "the structure module"),
-    NEED(nearest, "the structure module"),
-    NEED(shrink, "--memory-shrink"),
-    NEED(shrink_back, "--memory-shrink"),
-    {0},
+    NEED(hyper, "the structure module"),   NEED(hyper_back, "the structure module"),
+    NEED(nearest, "the structure module"), NEED(shrink, "--memory-shrink"),
+    NEED(shrink_back, "--memory-shrink"),  {0},
 };
 
 static int all_there(const struct kernels *k, const struct need *list, struct err *e)

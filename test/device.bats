@@ -118,6 +118,34 @@ alike() {
 	cmp auto.mts cpu.mts
 }
 
+# Number and name of every operation of the table, in its order; those that come with another one left out.
+operations() {
+	awk '/[(][*]affine[)]/ { on = 1 } on' "$ROOT/kernels/kernels.h" | sed -nE 's/^\t(void|double) [(][*]([a-z_]+)[)].*/\2/p' |
+		awk '{ print NR - 1, $1 }' | grep -vE '_back$| table_slope$| norm_join$'
+}
+
+@test "without any one operation: no model is built, or the plain paths compute the same" {
+	need_shared oracle/nn/golden
+	local cases=() name number last n_refused=0 n_plain=0
+	for name in mmsa_step gin_net_hu gcn_net_ogb sage_net_ogb gat_net_ogb schnet_net resnet10_32 infonce_pair knn memory_shrink \
+		hyper_sym_soft bce_masked; do
+		cases+=("$SHARED/oracle/nn/golden/$name.msgpack.zst")
+	done
+	while read -r number name; do
+		[ "$name" != csr_max ] || continue # of no model, but of a layer
+		run "$BUILD/test/golden" --without "$number" "${cases[@]}"
+		[ "$status" = 0 ] || fail "without $name: $output"
+		case $output in
+		*'no model without'*) n_refused=$((n_refused + 1)) ;;
+		*) n_plain=$((n_plain + 1)) ;;
+		esac
+		last=$number
+	done < <(operations)
+	run -3 "$BUILD/test/golden" --without $((last + 20))
+	[ "$n_refused" -gt 40 ]
+	[ "$n_plain" -ge 3 ]
+}
+
 @test "a device that fails in the middle, or has no more memory, ends the run with its message, and no model is written" {
 	small
 	cd "$BATS_TEST_TMPDIR"

@@ -1,11 +1,13 @@
 /*
- * golden.c - runs case files of the arithmetic's oracle: build/test/golden [--plain] [--device cuda] FILE...
+ * golden.c - runs case files of the arithmetic's oracle: build/test/golden [--plain] [--device cuda] [--without NUMBER]
+ * FILE...
  *
  * TAP on stdout, one line a file with the largest errors of outputs and gradients. Built in float and, from the same
  * sources, in double (golden_double).
  */
 #include "golden.h"
 
+#include "nn_model.h"
 #include "tap.h"
 
 #include <getopt.h>
@@ -500,24 +502,60 @@ done:
 	arena_free(g.a);
 }
 
+/*
+ * Takes operation number i away from the table, as from a device that does not offer it. False: there is none of that
+ * number. refused: no model of some kind can be built without it.
+ */
+static bool take_away(struct kernels *k, int i, bool *refused)
+{
+	size_t at = offsetof(struct kernels, affine) + (size_t)i * sizeof(void *);
+	*refused = false;
+	if (at + sizeof(void *) > sizeof *k)
+		return false;
+	memset((char *)k + at, 0, sizeof(void *));
+	for (int kind = 0; kind < 2; kind++) {
+		struct nn_config c;
+		struct err e = {0};
+		nn_config_preset(&c, NN_PRESET_TINY);
+		c.views = "2d,3d,img";
+		c.gnn = kind ? NN_GAT : NN_GIN;
+		c.geom = kind;
+		*refused |= nn_model_offered(k, &c, NN_PART_ENCODERS | NN_PART_CODES | NN_PART_STRUCTURE, &e) != 0;
+	}
+	return true;
+}
+
 int main(int argc, char **argv)
 {
-	static const struct option long_options[] = {
-	    {"plain", no_argument, NULL, 'p'}, {"device", required_argument, NULL, 'd'}, {0}};
+	static const struct option long_options[] = {{"plain", no_argument, NULL, 'p'},
+						     {"device", required_argument, NULL, 'd'},
+						     {"without", required_argument, NULL, 'w'},
+						     {0}};
 	struct kernels k;
 	struct err e = {0};
 	enum kernels_device device = KERNELS_CPU;
-	bool plain = false;
+	bool plain = false, refused = false;
+	int without = -1;
 	for (int c; (c = getopt_long(argc, argv, "", long_options, NULL)) != -1;) {
 		plain |= c == 'p';
 		if (c == 'd')
 			device = strcmp(optarg, "cuda") ? KERNELS_CPU : KERNELS_CUDA;
+		if (c == 'w')
+			without = atoi(optarg);
 	}
 	if (kernels_open(&k, device, NULL, &e)) {
 		printf("Bail out! %s\n", e.msg);
 		return 1;
 	}
 	k.plain |= plain;
+	if (without >= 0 && !take_away(&k, without, &refused)) {
+		printf("1..0 # no operation of number %d\n", without);
+		return 3;
+	}
+	if (refused) {
+		tap_ok(true, "no model without operation number %d", without);
+		return tap_done();
+	}
 	for (int i = optind; i < argc; i++)
 		run_file(argv[i], &k);
 	kernels_close(&k);
