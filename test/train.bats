@@ -116,7 +116,7 @@ header() {
 
 @test "a loss that is no number: step and rows, and the model saved before stays" {
 	run -1 "${fine[@]}" --epochs 5 --lr 1e25 --save-every 1 -o a.mts "$set"
-	assert_output --regexp 'step [0-9]+: .*finite.*rows of this batch: [0-9]+, '
+	assert_output --regexp 'step [0-9]+: .*finite.*molecules of this batch: [^,]+, '
 	assert_equal "$(header complete a.mts)" false
 	run -0 tscat --check a.mts
 }

@@ -74,7 +74,7 @@ static int loss_of(struct learn_run *r, const int64_t *idx, int64_t n, double *v
 		struct nn_losses terms;
 		struct nn_var *loss;
 		nn_tape_begin(r->tape, false, 0, 0);
-		int rc = learn_loss(r, idx + from, to - from, (uint64_t)i, &loss, &terms, e);
+		int rc = learn_loss(r, idx + from, to - from, 0, (uint64_t)i, &loss, &terms, e);
 		if (rc)
 			return rc;
 		sum += terms.total * (double)(to - from);

@@ -271,9 +271,11 @@ static int epoch_run(struct learn_run *r, double end_s, struct err *e)
 		int64_t from = p->batch * r->conf->batch, to = learn_batch_end(n, r->conf->batch, p->batch);
 		struct nn_losses terms;
 		double norm = NAN, lr = rate_of(r);
+		int64_t next_n = p->batch + 1 < r->n_batch ? learn_batch_end(n, r->conf->batch, p->batch + 1) - to : 0;
+		learn_ahead_wait(r); /* it reads the window */
 		int rc = nn_data_window(r->data.records, r->order, from, e);
 		if (!rc)
-			rc = learn_step(r, r->order + from, to - from, lr, &terms, &norm, e);
+			rc = learn_step(r, r->order + from, to - from, next_n, lr, &terms, &norm, e);
 		if (rc)
 			return rc;
 		p->batch++;
@@ -396,6 +398,7 @@ static int run_begin(struct learn_run *r, struct err *e)
 
 static void run_end(struct learn_run *r)
 {
+	learn_ahead_free(r);
 	if (r->model)
 		best_free(r);
 	free(r->codes);

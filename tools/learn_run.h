@@ -8,6 +8,8 @@
 #include "nn_metric.h"
 #include "nn_optim.h"
 
+#include <pthread.h>
+
 enum { LEARN_N_METRIC = 5, LEARN_LOSS = LEARN_N_METRIC }; /* metrics by number: enum nn_metric, then the loss */
 const char *learn_metric_name(int metric);
 
@@ -27,6 +29,18 @@ struct learn_progress {
 	double best[NN_PARTS], last[NN_PARTS];
 };
 
+/* The batch that is made while the one before is computed (learn_ahead.c). */
+struct learn_ahead {
+	pthread_t thread;
+	bool is_running, is_there;
+	struct arena *arena; /* of this batch */
+	const int64_t *idx;
+	int64_t n;
+	uint64_t step;
+	struct nn_batch batch;
+	int rc;
+	struct err e;
+};
 struct learn_log; /* FILE of --log and the live line */
 struct learn_run {
 	const struct learn_conf *conf;
@@ -42,6 +56,7 @@ struct learn_run {
 	struct nn_infer infer;
 	struct nn_reading reading; /* of a training batch */
 	struct arena *arena;       /* of a step */
+	struct learn_ahead ahead;
 	int64_t *order, n_batch;
 	int metric;
 	double *class_weight; /* [n_task] or NULL */
@@ -54,17 +69,31 @@ struct learn_run {
 	uint8_t *codes_has;         /* [n, NN_N_VIEW] */
 };
 
+/* ---- batches (learn_ahead.c) ---------------------------------------------- */
+
+/*
+ * Starts to make the batch of records idx [n] for `step` in a thread of its own, if -j allows one. Until
+ * learn_ahead_wait the records are that thread's.
+ */
+void learn_ahead_begin(struct learn_run *r, const int64_t *idx, int64_t n, uint64_t step);
+void learn_ahead_wait(struct learn_run *r);
+void learn_ahead_free(struct learn_run *r);
+/* The batch of records idx [n] in r->arena: the one begun ahead, or made now: the same bytes. */
+int learn_batch_take(struct learn_run *r, const int64_t *idx, int64_t n, uint64_t step, struct nn_batch *b,
+		     struct err *e);
+
 /* ---- steps (learn_step.c) ------------------------------------------------ */
 
 /* Fixed codes of all records, for the structure stage. */
 int learn_codes_fill(struct learn_run *r, struct err *e);
 bool learn_in_structure(const struct learn_run *r);
-/* Loss of the records idx [n]: forward alone; the tape has begun. */
-int learn_loss(struct learn_run *r, const int64_t *idx, int64_t n, uint64_t step, struct nn_var **loss,
+/* Loss of the records idx [n]: forward alone; the tape has begun. next_n: so many that follow are made ready for the
+ * step after, 0: none. */
+int learn_loss(struct learn_run *r, const int64_t *idx, int64_t n, int64_t next_n, uint64_t step, struct nn_var **loss,
 	       struct nn_losses *terms, struct err *e);
 /* One step of the optimiser. ERR_NUMERIC names the step and its molecules, and leaves the parameters alone. */
-int learn_step(struct learn_run *r, const int64_t *idx, int64_t n, double lr, struct nn_losses *terms, double *norm,
-	       struct err *e);
+int learn_step(struct learn_run *r, const int64_t *idx, int64_t n, int64_t next_n, double lr, struct nn_losses *terms,
+	       double *norm, struct err *e);
 /* Batches of n records: a last one of one record joins the one before. */
 int64_t learn_batch_count(int64_t n, int64_t batch);
 int64_t learn_batch_end(int64_t n, int64_t batch, int64_t i); /* batch i is records [i * batch, end) */

@@ -22,22 +22,6 @@ int64_t learn_batch_end(int64_t n, int64_t batch, int64_t i)
 	return i + 1 == learn_batch_count(n, batch) ? n : (i + 1) * batch;
 }
 
-static int batch_make(struct learn_run *r, const int64_t *idx, int64_t n, uint64_t step, struct nn_batch *b,
-		      struct err *e)
-{
-	struct nn_picture_choice choice = {.seed = (uint64_t)r->conf->cli.seed, .step = step, .fixed = -1};
-	struct ts_map *map = arena_alloc(r->arena, (size_t)(n + 1) * sizeof *map);
-	const struct ts_map **rec = arena_alloc(r->arena, (size_t)(n + 1) * sizeof *rec);
-	int rc = 0;
-	for (int64_t i = 0; i < n && !rc; i++) {
-		rc = nn_data_get(r->data.records, idx[i], r->arena, &map[i], e);
-		rec[i] = &map[i];
-	}
-	rc = rc ? rc : nn_batch_collate(&r->reading, rec, n, &choice, r->arena, b, e);
-	nn_profile_mark(r->profile, "records", false);
-	return rc;
-}
-
 /* ---- structure: seeds, the members of their hyperedges, codes ------------- */
 
 int learn_codes_fill(struct learn_run *r, struct err *e)
@@ -152,18 +136,22 @@ static int structure_loss(struct learn_run *r, const int64_t *idx, int64_t n, st
 
 /* ---- steps ---------------------------------------------------------------- */
 
-int learn_loss(struct learn_run *r, const int64_t *idx, int64_t n, uint64_t step, struct nn_var **loss,
+int learn_loss(struct learn_run *r, const int64_t *idx, int64_t n, int64_t next_n, uint64_t step, struct nn_var **loss,
 	       struct nn_losses *terms, struct err *e)
 {
 	struct nn_batch b;
 	struct nn_draws draws;
 	struct nn_var *logits;
-	arena_reset(r->arena);
-	if (learn_in_structure(r))
+	if (learn_in_structure(r)) {
+		arena_reset(r->arena);
 		return structure_loss(r, idx, n, loss, terms, e);
-	int rc = batch_make(r, idx, n, step, &b, e);
+	}
+	int rc = learn_batch_take(r, idx, n, step, &b, e);
+	nn_profile_mark(r->profile, "records", false);
 	if (rc)
 		return rc;
+	if (next_n)
+		learn_ahead_begin(r, idx + n, next_n, step + 1);
 	if (r->conf->task == LEARN_PRETRAIN) {
 		nn_model_draw(r->model, &b, (uint64_t)r->conf->cli.seed, step, r->arena, &draws);
 		return nn_model_pretrain(r->model, r->tape, &b, &draws, loss, terms, e);
@@ -181,27 +169,33 @@ int learn_loss(struct learn_run *r, const int64_t *idx, int64_t n, uint64_t step
 }
 
 /* "step 17: ...; molecules 4, 9, 23 ...": a failure in the middle of training says where. */
-static int numeric_failure(const struct learn_run *r, const int64_t *idx, int64_t n, struct err *e)
+static int numeric_failure(struct learn_run *r, const int64_t *idx, int64_t n, struct err *e)
 {
-	char why[200], ids[160] = "";
+	char why[120], ids[240] = "";
 	size_t at = 0;
 	int64_t i = 0;
-	snprintf(why, sizeof why, "%.150s", e->msg);
-	for (; i < n && at + 24 < sizeof ids; i++)
-		at += (size_t)snprintf(ids + at, sizeof ids - at, "%s%" PRId64, i ? ", " : "", r->data.row[idx[i]]);
+	learn_ahead_wait(r);
+	snprintf(why, sizeof why, "%.110s", e->msg);
+	for (; i < n && at + 24 < sizeof ids; i++) {
+		struct ts_map m;
+		const char *id = NULL;
+		if (nn_data_get(r->data.records, idx[i], r->arena, &m, e) || ts_need_str(&m, "id", &id, e))
+			id = "?";
+		at += (size_t)snprintf(ids + at, sizeof ids - at, "%s%.20s", i ? ", " : "", id);
+	}
 	*e = (struct err){0};
-	return err_set(e, ERR_NUMERIC, "step %" PRId64 ": %s; rows of this batch: %s%s", r->p.step + 1, why, ids,
+	return err_set(e, ERR_NUMERIC, "step %" PRId64 ": %s; molecules of this batch: %s%s", r->p.step + 1, why, ids,
 		       i < n ? ", ..." : "");
 }
 
-int learn_step(struct learn_run *r, const int64_t *idx, int64_t n, double lr, struct nn_losses *terms, double *norm,
-	       struct err *e)
+int learn_step(struct learn_run *r, const int64_t *idx, int64_t n, int64_t next_n, double lr, struct nn_losses *terms,
+	       double *norm, struct err *e)
 {
 	struct nn_var *loss;
 	nn_profile_mark(r->profile, "other", false);
 	nn_tape_begin(r->tape, true, (uint64_t)r->conf->cli.seed, (uint64_t)r->p.step);
 	nn_params_zero_grad(r->model->ps);
-	int rc = learn_loss(r, idx, n, (uint64_t)r->p.step, &loss, terms, e);
+	int rc = learn_loss(r, idx, n, next_n, (uint64_t)r->p.step, &loss, terms, e);
 	if (rc)
 		return rc;
 	rc = nn_backward(r->tape, loss, e);
