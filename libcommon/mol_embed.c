@@ -36,7 +36,7 @@ struct mol_embedder *mol_embedder_new(const struct mol *m, struct arena *a)
 
 /*
  * Stereo centres turn the right way, and every atom with four neighbours stands inside their tetrahedron, or, where
- * that never comes about (bridgeheads of the smallest bicycles), hardly outside.
+ * that never comes about (bridgeheads of the smallest bicycles), hardly outside; last of all (propellanes) anywhere.
  */
 static const char *judge_centers(const struct mol_embedder *e, const double *x, double depth)
 {
@@ -119,7 +119,8 @@ const char *mol_embedder_run(struct mol_embedder *e, uint64_t seed, uint64_t key
 	for (int t = 0; t < N_ATTEMPT && e->error->n_pair_done < WORK; t++) {
 		struct rng r;
 		rng_init(&r, seed, key ^ ((uint64_t)conformer * N_ATTEMPT + (uint64_t)t) * 0x9E3779B97F4A7C15);
-		reason = attempt(e, &r, t % 3 != 2, t < N_ATTEMPT / 2 ? DEPTH : -DEPTH, pos);
+		double depth = t < N_ATTEMPT / 2 ? DEPTH : t < N_ATTEMPT * 4 / 5 ? -DEPTH : -1;
+		reason = attempt(e, &r, t % 3 != 2, depth, pos);
 		if (!reason)
 			break;
 	}

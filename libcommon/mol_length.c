@@ -82,6 +82,16 @@ static double cumulated_ang(int z)
 	return z == 6 ? 1.31 : z == 7 ? 1.21 : z == 8 ? 1.165 : z == 16 ? 1.57 : 0;
 }
 
+/*
+ * What a bond of a lanthanide or actinide, the heavier atom, falls short of the covalent radii: those of ions
+ * (Shannon, Acta Cryst. A32, 751, 1976) give 2.4 angstrom for Gd-O, 2.5 for Gd-N.
+ */
+static double ionic_shift_ang(int light, int heavy)
+{
+	bool ion = (heavy >= 57 && heavy <= 71) || (heavy >= 89 && heavy <= 103);
+	return !ion ? 0 : light == 8 || light == 9 ? 0.2 : light == 7 ? 0.12 : 0;
+}
+
 double mol_length_ideal_ang(const struct mol *m, const struct mol_bond *b)
 {
 	const struct mol_atom *p = &m->atom[b->a], *q = &m->atom[b->b];
@@ -107,7 +117,8 @@ double mol_length_ideal_ang(const struct mol *m, const struct mol_bond *b)
 	}
 	static const float SHORTER[] = {0, 0, 0.2F, 0.33F, 0.12F};
 	double rp = mol_element_covalent_radius_ang(p->z), rq = mol_element_covalent_radius_ang(q->z);
-	return (rp > 0 ? rp : 0.76) + (rq > 0 ? rq : 0.76) - (double)SHORTER[order < 5 ? order : 0];
+	return (rp > 0 ? rp : 0.76) + (rq > 0 ? rq : 0.76) - (double)SHORTER[order < 5 ? order : 0] -
+	       ionic_shift_ang(p->z, q->z);
 }
 
 int mol_bond_between(const struct mol *m, int i, int j)

@@ -140,6 +140,8 @@ residues() {
 		echo 'C[Hg]Cl'
 		echo 'CC1=[O+][Co-4]23(NCC[N+]2(CCCl)CCCl)([O+]=C(C)[C-]1[N+](=O)[O-])[O+]=C(C)[C-]([N+](=O)[O-])C(C)=[O+]3.[O-][Cl+3]([O-])([O-])[O-]'
 		echo 'C12C3C4C5C1[Fe]23451678C2C1C6C7C82'
+		echo 'CC1C(C)(C)C23CC12C1(OCCO1)C3Br'
+		echo 'O1CCN23CCO[Gd]145673OCCN7(CCO4)CCN6(CCO5)CC2'
 	} > hard.smi
 	run -3 --separate-stderr conf3d --rejects r.tsv -o o hard.smi
 	run -0 cut -f 1,5,6 r.tsv
