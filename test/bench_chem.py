@@ -25,6 +25,7 @@ from rdkit.Chem import AllChem, rdDepictor
 
 sys.dont_write_bytecode = True
 import bench_peer
+import bench_quality
 
 HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
@@ -211,7 +212,9 @@ def main():
     p.add_argument("-c", type=int, default=100, help="molecules of the rows of conformers")
     p.add_argument("--reps", type=int, default=5)
     p.add_argument("--folder", help="where streams and pictures are written, for instance on a file system in memory (BUILD)")
-    p.add_argument("--rows", default="", help="only rows whose name holds this text")
+    p.add_argument("--rows", default="", help="only rows whose name holds this text, and no quality")
+    p.add_argument("--seeds", type=int, default=5, help="seeds of the quality of conformers, 0: leave it out (RDKit's side takes half an hour the first time)")
+    p.add_argument("--keep", help="folder that keeps RDKit's side of it (BUILD/bench-peer)")
     args = p.parse_args()
     data = f"{os.environ.get('SHARED', f'{HERE}/../shared')}/data/molecules/{args.set}.csv.gz"
     if not os.path.exists(data):
@@ -230,10 +233,15 @@ def main():
         b.molecule_rows("layout alone", smiles, "layout", layout_timed, 1.5)
         b.molecule_rows("conformer, against ETKDGv3", few, "dg", timed(bench_peer.conformer), 4)
         b.molecule_rows("conformer and MMFF94, against ETKDGv3 and MMFF94", few, "ff", timed(bench_peer.relaxed), 5)
+        if bench_quality.available():
+            ligands = [s for s, _ in bench_quality.molecules_read("pdb")][::10]
+            b.program_row("20 conformers and MMFF94 of ligands in the PDB", ligands, ["conf3d", "-n", "20"], "many", 6)
         if not args.rows:
             b.gradient_row(few, 2.5)
             b.starts()
             b.memory(smiles, few)
+            if args.seeds > 0 and bench_quality.available():
+                bench_quality.table(args.build, args.keep or f"{args.build}/bench-peer", args.seeds)
         print(f"\nLoad at the end: {os.getloadavg()[0]:.1f}.")
     finally:
         shutil.rmtree(folder)

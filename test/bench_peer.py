@@ -128,8 +128,14 @@ def relaxed(smiles):
     return mol
 
 
+def many(smiles):
+    mol = Chem.AddHs(Chem.MolFromSmiles(smiles))
+    AllChem.EmbedMultipleConfs(mol, 20, EMBED)
+    return AllChem.MMFFOptimizeMoleculeConfs(mol, maxIters=1000)
+
+
 def jobs(folder):
-    return {"graph": graph, "three": three, "raw": draw, "png": PngFiles(folder), "dg": conformer, "ff": relaxed}
+    return {"graph": graph, "three": three, "raw": draw, "png": PngFiles(folder), "dg": conformer, "ff": relaxed, "many": many}
 
 
 if __name__ == "__main__":
