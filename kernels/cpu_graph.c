@@ -1,5 +1,6 @@
 /* cpu_graph.c - rows by index on the CPU: embeddings, sums over neighbours, attention, continuous filters. */
 #include "cpu.h"
+#include "cpu_math.h"
 
 #include <math.h>
 #include <string.h>
@@ -188,6 +189,19 @@ static void message_sum(const struct kernels *k, const struct k_csr *c, const in
 			    .d = d});
 }
 
+/* g . (x + t) in lanes, as k_dot has them. */
+K_SIMD static double row_dot_two(const real *g, const real *x, const real *t, int64_t d)
+{
+	double s[K_LANES] = {0};
+	int64_t i = 0;
+	for (; i + K_LANES <= d; i += K_LANES)
+		for (int l = 0; l < K_LANES; l++)
+			s[l] += (double)g[i + l] * (double)(x[i + l] + t[i + l]);
+	for (; i < d; i++)
+		s[i % K_LANES] += (double)g[i] * (double)(x[i] + t[i]);
+	return k_lanes_sum(s);
+}
+
 static void message_dot_work(const struct job *j, int64_t from, int64_t to)
 {
 	const struct k_csr *c = j->c;
@@ -197,10 +211,7 @@ static void message_dot_work(const struct job *j, int64_t from, int64_t to)
 			for (int h = 0; h < j->n_head; h++) {
 				const real *x = j->x + c->item[i] * j->d + h * part;
 				const real *t = j->t + j->kind[i] * j->d + h * part, *g = j->g + v * j->d + h * part;
-				double sum = 0;
-				for (int64_t f = 0; f < part; f++)
-					sum += (double)g[f] * (double)(x[f] + t[f]);
-				j->y[i * j->n_head + h] += (real)sum;
+				j->y[i * j->n_head + h] += (real)row_dot_two(g, x, t, part);
 			}
 }
 

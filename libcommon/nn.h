@@ -114,7 +114,8 @@ struct nn_var *nn_scale_rows(struct nn_tape *t, struct nn_var *x,
 struct nn_var *nn_matmul(struct nn_tape *t, struct nn_var *a, bool ta, struct nn_var *b, bool tb);
 /* x [n, i], weight [o, i], bias [o] or NULL -> [n, o]. */
 struct nn_var *nn_linear(struct nn_tape *t, struct nn_var *x, struct nn_param *weight, struct nn_param *bias);
-/* In place, of a y that nothing else has read: max(y + bias [d], 0). */
+/* In place, of a y that nothing else has read: y + bias [d], max(y + bias, 0). */
+struct nn_var *nn_bias(struct nn_tape *t, struct nn_var *y, struct nn_param *bias);
 struct nn_var *nn_bias_relu(struct nn_tape *t, struct nn_var *y, struct nn_param *bias);
 enum nn_act { /* as enum k_act */
 	      NN_RELU = K_RELU,
@@ -132,6 +133,9 @@ struct nn_var *nn_log_softmax(struct nn_tape *t, struct nn_var *x);             
 struct nn_var *nn_transpose(struct nn_tape *t, struct nn_var *x);
 struct nn_var *nn_concat(struct nn_tape *t, int n, struct nn_var *const *x); /* columns side by side */
 struct nn_var *nn_columns(struct nn_tape *t, struct nn_var *x, int64_t from, int64_t d);
+struct nn_var *nn_fold(struct nn_tape *t, struct nn_var *x, int n); /* the sum of n equal parts of the columns */
+struct nn_var *nn_reshape(struct nn_tape *t, struct nn_var *x, int64_t n,
+			  int64_t d); /* the same entries and gradients */
 struct nn_var *nn_gather(struct nn_tape *t, struct nn_var *x, const int64_t *idx, int64_t n); /* y[i] = x[idx[i]] */
 /* y [n, d] = 0, then y[idx[i]] += x[i]. */
 struct nn_var *nn_scatter(struct nn_tape *t, struct nn_var *x, const int64_t *idx, int64_t n);

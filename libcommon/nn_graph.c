@@ -121,21 +121,25 @@ static struct nn_var *gin(struct nn_tape *t, struct nn_params *ps, const char *n
 	return nn_linear_named(t, ps, nn_name("%s.mlp.2", name).s, nn_bias_relu(t, x, bias));
 }
 
-/* Column h of the result: the part of x that belongs to head h times its part of att, which starts at `from`. */
-static struct nn_var *head_scores(struct nn_tape *t, struct nn_var *x, struct nn_var *att, int64_t d, bool second)
+/*
+ * att . [x_v, x_u + e] splits into a term of v, one of u and one of the bond's kind. [2 N_HEAD, wide], so that a
+ * product with rows of all heads gives the terms of v, then those of u, head by head.
+ */
+static struct nn_var *head_weights(struct nn_tape *t, struct nn_param *att, int64_t d)
 {
-	struct nn_var *column[N_HEAD];
-	for (int h = 0; h < N_HEAD; h++)
-		column[h] = nn_matmul(t, nn_columns(t, x, h * d, d), false,
-				      nn_columns(t, att, h * 2 * d + (second ? d : 0), d), true);
-	return nn_concat(t, N_HEAD, column);
+	int64_t wide = N_HEAD * d, *to = arena_alloc(nn_tape_arena(t), (size_t)(2 * wide) * sizeof *to);
+	for (int64_t h = 0; h < N_HEAD; h++)
+		for (int64_t j = 0; j < 2 * d; j++)
+			to[h * 2 * d + j] = (j < d ? h : N_HEAD + h) * wide + h * d + j % d;
+	struct nn_var *column = nn_reshape(t, nn_use(t, att), 2 * wide, 1);
+	return nn_reshape(t, nn_scatter(t, column, to, 2 * N_HEAD * wide), 2 * N_HEAD, wide);
 }
 
-static struct nn_var *add_bias(struct nn_tape *t, struct nn_var *x, struct nn_var *bias)
+static struct nn_var *add_row(struct nn_tape *t, struct nn_var *x, struct nn_var *row)
 {
 	struct nn_var *ones = nn_var_new(t, x->n, 1, false);
 	nn_tape_kernels(t)->fill(ones->v, x->n, 1);
-	return nn_add(t, x, nn_matmul(t, ones, false, bias, false));
+	return nn_add(t, x, nn_matmul(t, ones, false, row, false));
 }
 
 /* The row of the level below that each target itself is. */
@@ -150,21 +154,20 @@ static const int64_t *own_rows(struct nn_tape *t, const struct nn_links *l)
 static struct nn_var *gat(struct nn_tape *t, struct nn_params *ps, const char *name, const struct nn_messages *m,
 			  struct nn_var *h, struct nn_var *bonds)
 {
-	struct nn_var *x = nn_linear_named(t, ps, nn_name("%s.weight_linear", name).s, h), *sum = NULL;
-	struct nn_var *att = nn_use(t, nn_params_find(ps, nn_name("%s.att", name).s));
-	int64_t d = x->d / N_HEAD;
-	/* att . [x_v, x_u + e] splits into a term of v, one of u and one of the bond's kind */
-	struct nn_var *own = head_scores(t, x, att, d, false);
+	struct nn_param *weight = nn_params_find(ps, nn_name("%s.weight_linear.weight", name).s);
+	struct nn_param *shift = nn_params_find(ps, nn_name("%s.weight_linear.bias", name).s);
+	struct nn_var *x = nn_linear(t, h, weight, shift);
+	struct nn_var *heads = head_weights(t, nn_params_find(ps, nn_name("%s.att", name).s), x->d / N_HEAD);
+	/* scores of x = h W^T + b, by way of h: half as wide */
+	struct nn_var *scores = nn_matmul(t, h, false, nn_matmul(t, heads, false, nn_use(t, weight), false), true);
+	scores = add_row(t, scores, nn_matmul(t, nn_use(t, shift), false, heads, true));
+	struct nn_var *own = nn_columns(t, scores, 0, N_HEAD);
 	if (m->links->own_first)
 		own = nn_gather(t, own, own_rows(t, m->links), m->n_row);
-	struct nn_var *alpha =
-	    nn_attention(t, m, own, head_scores(t, x, att, d, true), head_scores(t, bonds, att, d, true), gat_slope);
-	struct nn_var *y = nn_message_sum(t, m, x, bonds, alpha, N_HEAD);
-	for (int i = 0; i < N_HEAD; i++) {
-		struct nn_var *part = nn_columns(t, y, i * d, d);
-		sum = sum ? nn_add(t, sum, part) : part;
-	}
-	return add_bias(t, nn_scale(t, sum, 1.0 / N_HEAD), nn_use(t, nn_params_find(ps, nn_name("%s.bias", name).s)));
+	struct nn_var *of_bond = nn_columns(t, nn_matmul(t, bonds, false, heads, true), N_HEAD, N_HEAD);
+	struct nn_var *alpha = nn_attention(t, m, own, nn_columns(t, scores, N_HEAD, N_HEAD), of_bond, gat_slope);
+	struct nn_var *y = nn_message_sum(t, m, x, bonds, nn_scale(t, alpha, 1.0 / N_HEAD), N_HEAD);
+	return nn_bias(t, nn_fold(t, y, N_HEAD), nn_params_find(ps, nn_name("%s.bias", name).s));
 }
 
 struct nn_var *nn_gnn_layer(struct nn_tape *t, struct nn_params *ps, const char *name, enum nn_gnn_kind kind, bool hu,

@@ -163,7 +163,7 @@ static struct nn_var *use_bias(struct nn_tape *t, struct nn_var *y, struct nn_pa
 	return b;
 }
 
-static struct nn_var *add_bias(struct nn_tape *t, struct nn_var *y, struct nn_param *bias)
+struct nn_var *nn_bias(struct nn_tape *t, struct nn_var *y, struct nn_param *bias)
 {
 	const struct kernels *k = nn_tape_kernels(t);
 	struct nn_var *b = use_bias(t, y, bias);
@@ -176,7 +176,7 @@ static struct nn_var *add_bias(struct nn_tape *t, struct nn_var *y, struct nn_pa
 struct nn_var *nn_linear(struct nn_tape *t, struct nn_var *x, struct nn_param *weight, struct nn_param *bias)
 {
 	struct nn_var *y = nn_matmul(t, x, false, nn_use(t, weight), true);
-	return bias ? add_bias(t, y, bias) : y;
+	return bias ? nn_bias(t, y, bias) : y;
 }
 
 static void bias_relu_back(struct nn_tape *t, void *ctx)

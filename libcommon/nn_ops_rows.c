@@ -120,6 +120,31 @@ struct nn_var *nn_columns(struct nn_tape *t, struct nn_var *x, int64_t from, int
 	return y;
 }
 
+static void fold_back(struct nn_tape *t, void *ctx)
+{
+	const struct rule *r = ctx;
+	const struct kernels *k = nn_tape_kernels(t);
+	for (int64_t at = 0; at < r->x->d; at += r->y->d)
+		k->copy_block(k, r->y->g, r->y->d, r->x->g + at, r->x->d, r->y->n, r->y->d, true);
+}
+
+struct nn_var *nn_fold(struct nn_tape *t, struct nn_var *x, int n)
+{
+	const struct kernels *k = nn_tape_kernels(t);
+	struct nn_var *y = nn_var_new(t, x->n, x->d / n, x->g != NULL);
+	for (int64_t at = 0; at < x->d; at += y->d)
+		k->copy_block(k, x->v + at, x->d, y->v, y->d, y->n, y->d, at > 0);
+	push(t, fold_back, (struct rule){.x = x, .y = y});
+	return y;
+}
+
+struct nn_var *nn_reshape(struct nn_tape *t, struct nn_var *x, int64_t n, int64_t d)
+{
+	struct nn_var *y = arena_alloc(nn_tape_arena(t), sizeof *y);
+	*y = (struct nn_var){.n = n, .d = d, .v = x->v, .g = x->g};
+	return y;
+}
+
 static void gather_back(struct nn_tape *t, void *ctx)
 {
 	const struct rule *r = ctx;

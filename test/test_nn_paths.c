@@ -175,8 +175,8 @@ static const struct trial trials[] = {
     {"GraphSAGE", "2d", 2, 0, 0, 1e-3, false, {1e-4, 1e-9}},
     {"GAT", "2d", 3, 0, 0, 1e-3, false, {1e-4, 1e-9}},
     {"GIN with dropout", "2d", 0, 0, 0.5, 1e-3, false, {1e-4, 1e-9}},
-    {"three views, SchNet", "2d,3d,img", 0, 1, 0, 1e-3, true, {1e-2, 1e-8}},
-    {"three views, ComENet", "2d,3d,img", 0, 0, 0, 1e-3, true, {1e-2, 1e-8}},
+    {"three views, SchNet", "2d,3d,img", 0, 1, 0, 3e-4, true, {1e-3, 1e-8}},
+    {"three views, ComENet", "2d,3d,img", 0, 0, 0, 3e-4, true, {1e-3, 1e-8}},
 };
 
 int main(void)

@@ -75,6 +75,10 @@ static struct nn_var *pick_op(struct world *w, struct nn_var *x)
 {
 	return nn_pick(w->t, x, column_of);
 }
+static struct nn_var *fold_op(struct world *w, struct nn_var *x)
+{
+	return nn_fold(w->t, nn_reshape(w->t, x, D, N), N);
+}
 static struct nn_var *transpose_op(struct world *w, struct nn_var *x)
 {
 	return nn_transpose(w->t, x);
@@ -119,13 +123,10 @@ static void test_adjoints(void)
 		const char *name;
 		struct nn_var *(*op)(struct world *w, struct nn_var *x);
 		int64_t n;
-	} ops[] = {{"gather", gather_op, M},
-		   {"scatter", scatter_op, N},
-		   {"segment_mean", mean_op, N},
-		   {"pick", pick_op, N},
-		   {"transpose", transpose_op, N},
-		   {"columns, concat", columns_op, N},
-		   {"scale_rows, row_sum", rows_op, N},
+	} ops[] = {{"gather", gather_op, M},           {"scatter", scatter_op, N},
+		   {"segment_mean", mean_op, N},       {"pick", pick_op, N},
+		   {"transpose", transpose_op, N},     {"fold of a reshaped matrix", fold_op, N},
+		   {"columns, concat", columns_op, N}, {"scale_rows, row_sum", rows_op, N},
 		   {"sum, mean, sub", sums_op, N}};
 	for (int i = 0; i < N; i++) {
 		row_of[i] = i * i % M; /* some rows never */
