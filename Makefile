@@ -36,14 +36,14 @@ OB_CFLAGS = $(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags openbabel-3
 OB_LIBS = $(shell $(PKG_CONFIG) --libs openbabel-3 2>/dev/null)
 LIBS_BASE := -lzstd -lmsgpackc -lxxhash -lseccomp -lz -lm -lpthread
 LIBS_BLAS := -lopenblas
-# CUDA=1 builds the plug-in of NVIDIA devices, 0 does not, auto does where nvcc is found.
-CUDA ?= 0
+# CUDA=1 builds the plug-in of NVIDIA devices, 0 does not, auto does where nvcc and cuBLAS are found.
+CUDA ?= auto
 CUDA_HOME ?= /usr/local/cuda
 NVCC ?= $(firstword $(wildcard $(CUDA_HOME)/bin/nvcc) $(shell command -v nvcc 2>/dev/null))
 # PTX for any device from Turing on: the driver compiles it when it is first used.
 CUDA_ARCH ?= -gencode arch=compute_75,code=compute_75
 ifeq ($(CUDA),auto)
-WITH_CUDA := $(if $(SAN),,$(if $(NVCC),1))
+WITH_CUDA := $(if $(SAN),,$(and $(NVCC),$(wildcard $(CUDA_HOME)/include/cublas_v2.h /usr/include/cublas_v2.h),1))
 else
 WITH_CUDA := $(filter-out 0,$(CUDA))
 endif
@@ -83,9 +83,10 @@ help: ## this list
 .PHONY: help
 
 # ---- objects ----
-# $(call stamp,FILE,TEXT): a prerequisite that is rewritten only when its text changes, as the Makefile is read.
+# $(call stamp,FILE,TEXT): a prerequisite that is rewritten only when its text changes, as the Makefile is read. (Stripped,
+# since make 4.3 leaves the newline on files of some lengths.)
 same = $(and $(findstring <$(1)>,<$(2)>),$(findstring <$(2)>,<$(1)>))
-stamp = $(if $(call same,$(strip $(2)),$(file <$(1))),,$(file >$(1),$(strip $(2))))
+stamp = $(if $(call same,$(strip $(2)),$(strip $(file <$(1)))),,$(file >$(1),$(strip $(2))))
 $(shell mkdir -p $(B)/lib)
 $(call stamp,$(B)/flags.c,$(CC) $(ALL_CFLAGS))
 $(call stamp,$(B)/flags.kernels,$(KERNEL_CFLAGS))
