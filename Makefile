@@ -61,7 +61,7 @@ CHEM := $(call present,mol2graph conf3d mol2img)
 LEARN := $(call present,encode train predict hyperbuild molsplit score tscat)
 PROGRAMS := $(CHEM) $(LEARN)
 UNIT := $(patsubst test/test_%.c,%,$(wildcard test/test_*.c))
-HELPERS := $(patsubst test/%.c,%,$(wildcard test/molprobe.c test/bench_*.c)) $(if $(wildcard test/golden.c),golden golden_double) nn_paths_double \
+HELPERS := $(patsubst test/%.c,%,$(wildcard test/molprobe.c test/bench_*.c)) $(if $(wildcard test/golden.c),golden golden_double) nn_paths_double nn_switches_double \
 	$(patsubst test/%.c,%.so,$(wildcard test/fault_*.c))
 # Programs beside a plug-in that emulates the device.
 EMULATED := $(B)/emulated/lib/molrill/cuda.so $(patsubst %,$(B)/emulated/%,$(LEARN:%=bin/%) \
@@ -204,7 +204,7 @@ $(B)/test/golden_double: $(call dbl,$(GOLDEN)) $(L)/libnn_double.a $(L)/libkerne
 	@mkdir -p $(@D)
 	$(link_c)
 # Training by three ways, in double precision too.
-$(B)/test/nn_paths_double: $(call dbl,test/test_nn_paths.c) $(L)/libnn_double.a $(L)/libkernels_double.a $(LIBS_ts) $(B)/flags.link
+$(B)/test/nn_paths_double $(B)/test/nn_switches_double: $(B)/test/%_double: $(B)/dbl/test/test_%.o $(L)/libnn_double.a $(L)/libkernels_double.a $(LIBS_ts) $(B)/flags.link
 	@mkdir -p $(@D)
 	$(link_c)
 # A program over the framework of those that read molecules: its tests need one that crashes and hangs when told.
@@ -230,7 +230,7 @@ deps-build:
 	@.ci/deps build
 check: deps ## run all tests (FILES=... for some); SAN=1 for the sanitizers
 	@$(MAKE) --no-print-directory tests
-	@BUILD=$(abspath $(B)) UNIT='$(UNIT) nn_paths_double' test/run $(FILES)
+	@BUILD=$(abspath $(B)) UNIT='$(UNIT) nn_paths_double nn_switches_double' test/run $(FILES)
 check-gpu: tests ## run the tests of operations on an NVIDIA device (CUDA=1; REQUIRE_GPU=1: fail without one)
 	@BUILD=$(abspath $(B)) test/run-gpu
 regold: tests ## write the golden files anew; look at what git diff says

@@ -1,0 +1,321 @@
+/*
+ * Every switch of the model: its losses and its parameters after a few steps are those of the reference table in double
+ * sums, and it changes something. A weight of zero is the model without that term, to the bit; the gradient of the
+ * whole loss is the sum of its terms'. Built in float and, from the same sources, in double.
+ */
+#include "nn_optim.h"
+#include "tap.h"
+#include "toy_set.h"
+
+#include <stdlib.h>
+
+static const bool is_double = sizeof(real) == sizeof(double);
+enum { N_STEP = 4 };
+
+/* Where a switch has no golden case of its own, and where it has: each with a value that is not the default. */
+static const struct trial {
+	const char *option; /* "name=value", several split by blanks */
+	bool finetune;
+} trials[] = {
+    {"gnn=gcn", false},
+    {"gnn=sage", false},
+    {"gnn=gat", false},
+    {"gnn-layers=2", false},
+    {"gnn-width=20", false},
+    {"geom=schnet", false},
+    {"geom=schnet geom-filters=12", false},
+    {"geom=schnet geom-gaussians=9", false},
+    {"geom-blocks=2", false},
+    {"geom-width=12", false},
+    {"geom-middle=8", false},
+    {"cutoff=3", false},
+    {"cnn=resnet18", false},
+    {"cnn-width=8", false},
+    {"img-size=16 cnn-width=2", false},
+    {"head-width=12", false},
+    {"code-width=12", false},
+    {"fuse=attention", false},
+    {"fuse=concat", false},
+    {"contrast=ebm", false},
+    {"contrast=ebm-raw", false},
+    {"contrast=mse", false},
+    {"tau-con=0.3", false},
+    {"w-con=0.5", false},
+    {"w-self=0.5", false},
+    {"w-cross=0.5", false},
+    {"w-mask=0.5", false},
+    {"w-align=0.5", false},
+    {"w-swap=0.5", false},
+    {"mask=0.5", false},
+    {"mask-loss=cosine", false},
+    {"hyper-by=view", false},
+    {"hyper-by=fp", false},
+    {"hyper-by=scaffold", false},
+    {"hyper-k=5", false},
+    {"hyper-width=24", false},
+    {"hyper-layers=2", false},
+    {"hyper-norm=sym", false},
+    {"hyper-soft", false},
+    {"hyper-dropout=0.3", false},
+    {"memory-slots=8", false},
+    {"memory-sim=dot", false},
+    {"tau-mem=0.5", false},
+    {"memory-shrink=0.05", false},
+    {"anchor-momentum=0.9", false},
+    {"anchor-init=normal", false},
+    {"beta=1", false},
+    {"tau-swap=0.3", false},
+    {"sinkhorn-eps=0.2", false},
+    {"sinkhorn-steps=1", false},
+    {"sinkhorn-queue=20", false},
+    {"dropout=0.4", false},
+    {"use-structure", true},
+    {"use-views=2d,3d,img", true},
+    {"class-weights", true},
+};
+/* Switches of another place than the loss of a batch: sizes of all parts, what is read, what comes after what. */
+static const char *const elsewhere[] = {"preset", "views", "with-hydrogens", "stages", "labels-are", "mask-statistics"};
+
+static void config_set(struct nn_config *cfg, const char *options)
+{
+	static struct arena *a;
+	const struct opt *tables[] = {nn_config_options, NULL};
+	char *argv[8] = {"test"}, *text, *rest = NULL;
+	const char **operand;
+	struct err e = {0};
+	int argc = 1, n;
+	a = a ? a : arena_new(0);
+	text = arena_printf(a, "%s", options);
+	for (char *word = strtok_r(text, " ", &rest); word; word = strtok_r(NULL, " ", &rest))
+		argv[argc++] = arena_printf(a, "--%s", word);
+	if (opt_parse(tables, cfg, argc, argv, a, &n, &operand, &e)) {
+		printf("Bail out! %s: %s\n", options, e.msg);
+		exit(1);
+	}
+}
+
+static struct nn_model *model_new(const char *options, bool finetune, unsigned parts, const struct kernels *k)
+{
+	struct nn_config cfg;
+	struct nn_model *m;
+	struct err e = {0};
+	nn_config_preset(&cfg, NN_PRESET_TINY);
+	cfg.features = "hu";
+	cfg.gnn_width = cfg.code_width = cfg.head_width = cfg.geom_width = cfg.geom_filters = 16;
+	cfg.geom_gaussians = 12;
+	cfg.cnn_width = 4;
+	cfg.img_size_px = SIDE;
+	cfg.hyper_k = 3;
+	config_set(&cfg, options);
+	int rc = nn_model_new(&m, k, &cfg, parts, 1, &e);
+	if (!rc && finetune)
+		rc = nn_model_add_head(m, 1, (const char *const[]){"y"}, false, 1, &e);
+	if (rc) {
+		printf("Bail out! %s: %s\n", options, e.msg);
+		exit(1);
+	}
+	return m;
+}
+
+struct result {
+	double loss[N_STEP + 1];
+	struct nn_losses terms; /* of the first step */
+	double *value, *grad;   /* parameters (state too) at the end, gradients of the first step: [n] */
+	int64_t n;
+};
+
+static double *gather(struct nn_params *ps, bool grad, int64_t *n)
+{
+	double *out = NULL;
+	*n = 0;
+	for (int i = 0; i < nn_params_count(ps); i++) {
+		const struct nn_param *p = nn_params_at(ps, i);
+		const real *x = grad ? p->grad : p->value;
+		out = realloc(out, (size_t)(*n + p->n) * sizeof *out);
+		for (int64_t j = 0; j < p->n; j++)
+			out[(*n)++] = grad && p->is_state ? 0 : (double)x[j];
+	}
+	return out;
+}
+
+static void train(struct result *out, const char *options, bool finetune, unsigned parts, const struct kernels *k,
+		  const struct nn_batch *b)
+{
+	const double weight[1] = {3};
+	struct nn_model *m = model_new(options, finetune, parts, k);
+	struct nn_tape *t = nn_tape_new(k);
+	struct nn_optim *o = nn_optim_new(
+	    m->ps, &(struct nn_optim_config){.beta1 = 0.9, .beta2 = 0.999, .eps = is_double ? 1e-8 : 1e-4});
+	struct arena *a = arena_new(0);
+	struct err e = {0};
+	for (int step = 0; step <= N_STEP; step++) {
+		struct nn_var *x = NULL;
+		struct nn_draws d;
+		struct nn_losses terms;
+		int rc;
+		arena_reset(a);
+		nn_tape_begin(t, true, 1, (uint64_t)step);
+		nn_params_zero_grad(m->ps);
+		if (finetune) {
+			rc = nn_model_logits(m, t, b, &x, &e);
+			x = rc ? NULL : nn_model_task_loss(m, t, x, b->y, m->cfg.class_weights ? weight : NULL);
+			terms = (struct nn_losses){0};
+		} else {
+			nn_model_draw(m, b, 1, (uint64_t)step, a, &d);
+			rc = nn_model_pretrain(m, t, b, &d, &x, &terms, &e);
+		}
+		out->loss[step] = rc ? NAN : nn_scalar(t, x);
+		if (rc || nn_backward(t, x, &e)) {
+			printf("# %s: %s\n", options, e.msg);
+			break;
+		}
+		if (step == 0) {
+			out->terms = terms;
+			out->grad = gather(m->ps, true, &out->n);
+		}
+		if (step == N_STEP || nn_optim_step(o, 1e-3, NULL, &e))
+			break;
+		if (!finetune)
+			nn_model_after_step(m, t);
+	}
+	out->value = gather(m->ps, false, &out->n);
+	arena_free(a);
+	nn_optim_free(o);
+	nn_tape_free(t);
+	nn_model_free(m);
+}
+
+static void result_free(struct result *r)
+{
+	free(r->value);
+	free(r->grad);
+}
+
+static double apart(const struct result *a, const struct result *b)
+{
+	double worst = 0;
+	for (int i = 0; i <= N_STEP; i++) {
+		double d = fabs(a->loss[i] - b->loss[i]) / fabs(b->loss[i]);
+		if (!(d <= worst))
+			worst = d;
+		if (isnan(d))
+			break;
+	}
+	return worst;
+}
+
+enum { ALL = NN_PART_ENCODERS | NN_PART_CODES | NN_PART_STRUCTURE };
+
+static void check_switches(const struct kernels *ref, const struct kernels *fast, const struct nn_batch *b)
+{
+	const double most = is_double ? 1e-8 : 3e-3;
+	struct result base[2];
+	train(&base[0], "", false, ALL, fast, b);
+	train(&base[1], "", true, ALL, fast, b);
+	for (size_t i = 0; i < sizeof trials / sizeof *trials; i++) {
+		const struct trial *c = &trials[i];
+		struct result r, f;
+		train(&r, c->option, c->finetune, ALL, ref, b);
+		train(&f, c->option, c->finetune, ALL, fast, b);
+		double d = apart(&f, &r);
+		tap_ok(d <= most, "%s: losses of %d steps %.1e apart from the reference, at most %.0e", c->option,
+		       N_STEP + 1, d, most);
+		const struct result *o = &base[c->finetune];
+		tap_ok(f.n != o->n || memcmp(f.value, o->value, (size_t)f.n * sizeof *f.value), "%s changes something",
+		       c->option);
+		result_free(&r);
+		result_free(&f);
+	}
+	/* mutant: a switch that is not passed on */
+	struct result r;
+	train(&r, "tau-con=0.3", false, ALL, ref, b);
+	tap_ok(!(apart(&base[0], &r) <= most), "mutant: a switch left at its default is caught");
+	result_free(&r);
+	result_free(&base[0]);
+	result_free(&base[1]);
+	for (const struct opt *o = nn_config_options; o->name; o++) {
+		bool seen = false;
+		for (size_t i = 0; i < sizeof trials / sizeof *trials; i++) {
+			size_t n = strlen(o->name);
+			const char *at = strstr(trials[i].option, o->name);
+			seen |= at && (at[n] == '=' || !at[n]) && (at == trials[i].option || at[-1] == ' ');
+		}
+		for (size_t i = 0; i < sizeof elsewhere / sizeof *elsewhere; i++)
+			seen |= !strcmp(o->name, elsewhere[i]);
+		if (!seen)
+			tap_ok(false, "--%s has no trial here", o->name);
+	}
+}
+
+static void check_zero(const struct kernels *k, const struct nn_batch *b)
+{
+	struct result zero, without;
+	train(&zero, "w-mask=0", false, ALL, k, b);
+	train(&without, "mask=0", false, ALL, k, b);
+	tap_ok(zero.n == without.n && !memcmp(zero.loss, without.loss, sizeof zero.loss) &&
+		   !memcmp(zero.value, without.value, (size_t)zero.n * sizeof *zero.value),
+	       "w-mask=0 is the model without masking, to the bit");
+	result_free(&zero);
+	result_free(&without);
+	train(&zero, "w-align=0", false, ALL, k, b);
+	train(&without, "", false, ALL & ~NN_PART_STRUCTURE, k, b);
+	tap_ok(!memcmp(zero.loss, without.loss, sizeof zero.loss), "w-align=0 is the model without memory, to the bit");
+	result_free(&zero);
+	result_free(&without);
+	train(&zero, "w-swap=0", false, ALL, k, b);
+	tap_ok(zero.terms.align == zero.terms.read, "w-swap=0 leaves the alignment with its first term");
+	result_free(&zero);
+}
+
+/* The gradient is linear in the weights: what each term gives alone adds up to the whole. */
+static void check_sum(const struct kernels *k, const struct nn_batch *b)
+{
+	static const char *const term[] = {"w-con", "w-self", "w-cross", "w-mask", "w-align"};
+	enum { N_TERM = sizeof term / sizeof *term };
+	struct result all, one[N_TERM];
+	char options[200];
+	train(&all, "", false, ALL, k, b);
+	double *sum = calloc((size_t)all.n, sizeof *sum), loss = 0, top = 0, worst = 0;
+	for (int i = 0; i < N_TERM; i++) {
+		size_t at = 0;
+		for (int j = 0; j < N_TERM; j++)
+			at += (size_t)snprintf(options + at, sizeof options - at, "%s%s=%d", j ? " " : "", term[j],
+					       i == j);
+		train(&one[i], options, false, ALL, k, b);
+		loss += one[i].loss[0];
+		for (int64_t j = 0; j < all.n; j++)
+			sum[j] += one[i].grad[j];
+		result_free(&one[i]);
+	}
+	for (int64_t j = 0; j < all.n; j++) {
+		top = fmax(top, fabs(all.grad[j]));
+		double d = fabs(all.grad[j] - sum[j]);
+		if (!(d <= worst))
+			worst = d;
+	}
+	double most = is_double ? 1e-12 : 1e-5;
+	tap_ok(fabs(loss - all.loss[0]) <= most * fabs(loss) && worst <= most * top,
+	       "the terms' losses and gradients add up to the whole: %.1e of the largest apart, at most %.0e",
+	       worst / top, most);
+	result_free(&all);
+	free(sum);
+}
+
+int main(void)
+{
+	static struct set s;
+	struct kernels ref, fast;
+	struct err e = {0};
+	if (kernels_cpu(&fast, NULL, &e)) {
+		printf("Bail out! %s\n", e.msg);
+		return 1;
+	}
+	kernels_ref(&ref);
+	ref.plain = true;
+	set_fill(&s);
+	check_switches(&ref, &fast, &s.b);
+	check_zero(&fast, &s.b);
+	check_sum(&fast, &s.b);
+	kernels_cpu_free(&fast);
+	return tap_done();
+}
