@@ -173,6 +173,7 @@ struct nn_graphs {
 	const int64_t *edge_attr;  /* [n_edge, 2] or [n_edge, 3] */
 	const int64_t *mol;        /* [n_atom] ascending */
 	bool hu;
+	const struct nn_merged *merged; /* of these x and edges (nn_gnn_merge); NULL: nn_gnn makes it */
 };
 enum nn_gnn_kind { NN_GIN, NN_GCN, NN_SAGE, NN_GAT };
 struct nn_gnn_config {
@@ -184,6 +185,8 @@ struct nn_gnn_config {
 /* Adds the parameters PREFIX + names of the oracle (x_embedding1.weight, gnns.0.mlp.0.weight, batch_norms.0.weight...).
  */
 void nn_gnn_build(struct nn_params *ps, const char *prefix, const struct nn_gnn_config *c, uint64_t seed);
+/* Sets g->merged, in a: work of nn_gnn that can be done before. */
+void nn_gnn_merge(struct arena *a, const struct nn_gnn_config *c, struct nn_graphs *g);
 /* Atom outputs [n_atom, width] of the last layer; every layer's go to each[n_layer] unless NULL. */
 struct nn_var *nn_gnn(struct nn_tape *t, struct nn_params *ps, const char *prefix, const struct nn_gnn_config *c,
 		      const struct nn_graphs *g, struct nn_var **each);

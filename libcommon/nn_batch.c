@@ -1,5 +1,6 @@
 /* nn_batch.c - collates records into a batch: graphs, conformers, pictures, labels. */
 #include "nn_batch.h"
+#include "nn_model_parts.h"
 #include "nn_split.h"
 
 #include <inttypes.h>
@@ -12,7 +13,8 @@ struct nn_reading nn_reading_of(const struct nn_model *m)
 				   .hu = !strcmp(m->cfg.features, "hu"),
 				   .with_hydrogens = m->cfg.with_hydrogens,
 				   .img_size_px = m->cfg.img_size_px,
-				   .img_channels = m->img_channels};
+				   .img_channels = m->img_channels,
+				   .gnn = m->k->plain ? (struct nn_gnn_config){0} : nn_encoders_of(&m->cfg).gnn};
 }
 
 static int field_need(const struct ts_header *h, const char *name, const char *hint, struct err *e)
@@ -308,6 +310,8 @@ int nn_batch_collate(const struct nn_reading *r, const struct ts_map *const *rec
 	b->graph.edge_attr = f.attr;
 	b->graph.mol = f.mol;
 	b->graph.hu = r->hu;
+	if (r->gnn.n_layer && r->views & 1u << NN_2D)
+		nn_gnn_merge(a, &r->gnn, &b->graph);
 	b->points.z = f.z;
 	b->points.pos = f.pos;
 	b->points.mol = f.point_mol;

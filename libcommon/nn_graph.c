@@ -80,17 +80,17 @@ static int64_t count_kinds(const struct feature_set *s)
 	return n;
 }
 
-static struct nn_links *links_of(struct nn_tape *t, const struct nn_graphs *g)
+static struct nn_links links_of(struct arena *a, const struct nn_graphs *g)
 {
 	const struct feature_set *s = &sets[g->hu];
-	struct nn_links *l = arena_alloc(nn_tape_arena(t), sizeof *l);
-	*l = nn_links_new(nn_tape_arena(t), g, s->n_bond, s->bond, s->loop);
-	return l;
+	return nn_links_new(a, g, s->n_bond, s->bond, s->loop);
 }
 
 struct nn_messages *nn_gnn_messages(struct nn_tape *t, const struct nn_graphs *g)
 {
-	return nn_messages_new(t, links_of(t, g), count_kinds(&sets[g->hu]));
+	struct nn_links *l = arena_alloc(nn_tape_arena(t), sizeof *l);
+	*l = links_of(nn_tape_arena(t), g);
+	return nn_messages_new(t, l, count_kinds(&sets[g->hu]));
 }
 
 /* [n_kind, d]: the sum of bond embeddings of each combination of bond features. */
@@ -184,10 +184,10 @@ struct nn_var *nn_gnn_layer(struct nn_tape *t, struct nn_params *ps, const char 
 }
 
 /* Atom features within their tables: a value beyond a table is its last. [n_atom, n_atom features] */
-static const int64_t *atom_classes(struct nn_tape *t, const struct nn_graphs *g)
+static const int64_t *atom_classes(struct arena *a, const struct nn_graphs *g)
 {
 	const struct feature_set *s = &sets[g->hu];
-	int64_t *x = arena_alloc(nn_tape_arena(t), (size_t)(g->n_atom * s->n_atom + 1) * sizeof *x);
+	int64_t *x = arena_alloc(a, (size_t)(g->n_atom * s->n_atom + 1) * sizeof *x);
 	for (int64_t i = 0; i < g->n_atom * s->n_atom; i++) {
 		int64_t last = s->atom[i % s->n_atom] - 1;
 		x[i] = g->x[i] < 0 ? 0 : g->x[i] < last ? g->x[i] : last;
@@ -195,11 +195,27 @@ static const int64_t *atom_classes(struct nn_tape *t, const struct nn_graphs *g)
 	return x;
 }
 
+static const struct nn_merged *merged_new(struct arena *a, const struct nn_graphs *g, bool with_degree, int n_level)
+{
+	struct nn_merged *m = arena_calloc(a, 1, sizeof *m);
+	m->links = links_of(a, g);
+	m->class = atom_classes(a, g);
+	m->n_level = n_level;
+	m->with_degree = with_degree;
+	if (n_level)
+		m->level = nn_levels_new(a, &m->links, m->class, sets[g->hu].n_atom, with_degree, n_level, UINT64_MAX);
+	return m;
+}
+
+void nn_gnn_merge(struct arena *a, const struct nn_gnn_config *c, struct nn_graphs *g)
+{
+	g->merged = merged_new(a, g, c->kind == NN_GCN, c->n_layer);
+}
+
 /* What the network computes one row of, layer by layer: the atoms of the batch, or what is left of them merged. */
 struct stack {
-	struct nn_level *level; /* [depth + 1] */
-	int depth;              /* layers with merged rows; those above have one row an atom */
-	const struct nn_links *links;
+	const struct nn_merged *merged;
+	int depth;                       /* layers with merged rows; those above have one row an atom */
 	const struct nn_messages *plain; /* of the layers above, once they are needed */
 	int64_t n_kind;
 };
@@ -223,19 +239,14 @@ static struct nn_var *embed_rows(struct nn_tape *t, struct nn_params *ps, const 
  * Rows stay merged up to the first dropout, which makes each atom's its own. Where dropout acts in all layers, that is
  * the first layer alone.
  */
-static struct stack stack_new(struct nn_tape *t, const struct nn_gnn_config *c, const struct nn_graphs *g,
-			      const int64_t *class)
+static struct stack stack_new(struct nn_tape *t, const struct nn_gnn_config *c, const struct nn_graphs *g)
 {
-	bool drops = c->dropout > 0 && nn_tape_is_training(t);
-	struct stack s = {.depth = nn_tape_kernels(t)->plain ? 0
-				   : drops                   ? 1
-							     : c->n_layer,
-			  .links = links_of(t, g),
-			  .n_kind = count_kinds(&sets[g->hu])};
-	if (s.depth)
-		s.level = nn_levels_new(nn_tape_arena(t), s.links, class, sets[g->hu].n_atom, c->kind == NN_GCN,
-					s.depth, UINT64_MAX);
-	return s;
+	bool drops = c->dropout > 0 && nn_tape_is_training(t), with_degree = c->kind == NN_GCN;
+	int depth = nn_tape_kernels(t)->plain ? 0 : drops ? 1 : c->n_layer;
+	bool is_there = g->merged && g->merged->with_degree == with_degree && g->merged->n_level >= depth;
+	return (struct stack){.merged = is_there ? g->merged : merged_new(nn_tape_arena(t), g, with_degree, depth),
+			      .depth = depth,
+			      .n_kind = count_kinds(&sets[g->hu])};
 }
 
 /* The colours of drug-like molecules still part in the first layers, which have fewer rows below than above. By number
@@ -245,23 +256,22 @@ enum { N_PARTING = 4 };
 static const struct nn_messages *stack_messages(struct nn_tape *t, struct stack *s, int layer)
 {
 	if (layer < s->depth) {
-		struct nn_messages *m = nn_messages_new(t, &s->level[layer + 1].in, s->n_kind);
+		struct nn_messages *m = nn_messages_new(t, &s->merged->level[layer + 1].in, s->n_kind);
 		m->product_first = layer < N_PARTING;
 		return m;
 	}
 	if (!s->plain)
-		s->plain = nn_messages_new(t, s->links, s->n_kind);
+		s->plain = nn_messages_new(t, &s->merged->links, s->n_kind);
 	return s->plain;
 }
 
 struct nn_var *nn_gnn(struct nn_tape *t, struct nn_params *ps, const char *prefix, const struct nn_gnn_config *c,
 		      const struct nn_graphs *g, struct nn_var **each)
 {
-	const int64_t *class = atom_classes(t, g);
-	struct stack s = stack_new(t, c, g, class);
-	struct nn_var *h = embed_rows(t, ps, prefix, g, class, s.depth ? s.level : NULL);
+	struct stack s = stack_new(t, c, g);
+	struct nn_var *h = embed_rows(t, ps, prefix, g, s.merged->class, s.depth ? s.merged->level : NULL);
 	for (int l = 0; l < c->n_layer; l++) {
-		const struct nn_level *level = l < s.depth ? &s.level[l + 1] : NULL;
+		const struct nn_level *level = l < s.depth ? &s.merged->level[l + 1] : NULL;
 		h = nn_gnn_layer(t, ps, nn_name("%sgnns.%d", prefix, l).s, c->kind, g->hu, stack_messages(t, &s, l), h);
 		h = nn_batch_norm(t, ps, nn_name("%sbatch_norms.%d", prefix, l).s, h, level ? level->mult : NULL,
 				  l < c->n_layer - 1);

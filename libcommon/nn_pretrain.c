@@ -109,6 +109,7 @@ static struct nn_var *mask_loss(struct nn_model *m, struct nn_tape *t, const str
 		row[0] = 119;
 	}
 	g.x = x;
+	g.merged = NULL;
 	nn_tape_keep_running(t, !m->cfg.mask_statistics);
 	struct nn_var *h = nn_gather(t, nn_model_atoms(m, t, &g), d->mask, d->n_mask);
 	nn_tape_keep_running(t, false);

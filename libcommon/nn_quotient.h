@@ -39,4 +39,13 @@ struct nn_level {
 struct nn_level *nn_levels_new(struct arena *a, const struct nn_links *links, const int64_t *class, int n_class,
 			       bool with_degree, int n_level, uint64_t hash_mask);
 
+/* All that a graph encoder computes by, made of a batch before its turn. */
+struct nn_merged {
+	struct nn_links links;
+	const int64_t *class; /* [n_atom, atom tables] features within their tables */
+	struct nn_level *level;
+	int n_level;
+	bool with_degree;
+};
+
 #endif

@@ -137,9 +137,20 @@ int main(void)
 		tap_ok(loss[2][N_STEP - 1] < 0.97 * loss[2][0], "and it learns: %.4f to %.4f", loss[2][0],
 		       loss[2][N_STEP - 1]);
 	}
+	double loss[2][N_STEP];
+	for (int i = 0; i < 5; i++) { /* atoms merged beforehand: the same bytes */
+		struct nn_batch ready = s.b;
+		struct arena *a = arena_new(0);
+		nn_gnn_merge(a, &(struct nn_gnn_config){.kind = (enum nn_gnn_kind)trials[i].gnn, .n_layer = 3},
+			     &ready.graph);
+		train(&trials[i], &fast, &s.b, loss[0]);
+		train(&trials[i], &fast, &ready, loss[1]);
+		tap_ok(!memcmp(loss[0], loss[1], sizeof loss[0]), "%s, atoms merged with the batch: the same losses",
+		       trials[i].name);
+		arena_free(a);
+	}
 	/* mutant: a slightly different rate */
 	struct trial other = trials[0];
-	double loss[2][N_STEP];
 	train(&other, &plain, &s.b, loss[0]);
 	other.lr *= 1.01;
 	train(&other, &fast, &s.b, loss[1]);
