@@ -267,6 +267,19 @@ static void make_all(struct maker *k, struct mol_conf_set *s)
 	}
 }
 
+/* The force field by its number and what goes with it. As mol_conf_ff_new. */
+static int take_force_field(struct maker *k, int which, struct arena *a, struct mol_reject *why, struct err *e)
+{
+	int rc = mol_conf_ff_new(k->m, which, a, &k->ff, why, e);
+	if (rc < 0)
+		return rc;
+	k->lbfgs = mol_lbfgs_new(a, 3 * k->m->n_atom);
+	k->rotors = mol_rotors_new(k->m, k->ff, a);
+	k->n_shape = mol_ff_kind_of(k->ff) != MOL_FF_UFF && has_loose_ring(k->m) ? N_SHAPE : 1;
+	k->trial = arena_alloc(a, 3 * (size_t)k->m->n_atom * sizeof(double));
+	return rc;
+}
+
 int mol_conf_generate(const struct mol *m, const struct mol_conf_opts *o, struct arena *a, struct mol_conf_set **out,
 		      struct mol_reject *why, struct err *e)
 {
@@ -279,15 +292,9 @@ int mol_conf_generate(const struct mol *m, const struct mol_conf_opts *o, struct
 			return refuse(why, "embed-failed", "no geometry is known for an atom of more than 8 neighbours",
 				      e);
 	struct maker k = {.m = m, .o = o, .key = m->smiles ? rng_hash(m->smiles, strlen(m->smiles)) : 0};
-	int rc = o->ff == MOL_CONF_FF_NONE ? 0 : mol_conf_ff_new(m, o->ff, a, &k.ff, why, e);
+	int rc = o->ff == MOL_CONF_FF_NONE ? 0 : take_force_field(&k, o->ff, a, why, e);
 	if (rc < 0)
 		return rc;
-	if (k.ff) {
-		k.lbfgs = mol_lbfgs_new(a, 3 * m->n_atom);
-		k.rotors = mol_rotors_new(m, k.ff, a);
-		k.n_shape = mol_ff_kind_of(k.ff) != MOL_FF_UFF && has_loose_ring(m) ? N_SHAPE : 1;
-		k.trial = arena_alloc(a, 3 * (size_t)m->n_atom * sizeof(double));
-	}
 	k.part = arena_calloc(a, (size_t)m->n_fragment + 1, sizeof *k.part);
 	for (int f = 0; f < m->n_fragment; f++) {
 		k.part[f].m = cut_fragment(m, f, a, &k.part[f].to_whole);
@@ -301,7 +308,7 @@ int mol_conf_generate(const struct mol *m, const struct mol_conf_opts *o, struct
 	/* MMFF94 has rules for bonds that its tables lack; they know no order, and CO2 ends up 1.4 angstrom long */
 	struct mol_reject first = k.why;
 	if (!set->n && k.spoilt && o->ff == MOL_CONF_FF_AUTO && mol_ff_kind_of(k.ff) != MOL_FF_UFF &&
-	    mol_conf_ff_new(m, MOL_FF_UFF, a, &k.ff, why, e) >= 0)
+	    take_force_field(&k, MOL_FF_UFF, a, why, e) >= 0)
 		make_all(&k, set);
 	if (!set->n)
 		return refuse(why, first.code, first.msg, e);
