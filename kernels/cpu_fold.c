@@ -10,6 +10,7 @@
 #include <string.h>
 
 enum { V = 8, W = 2 * V }; /* columns of a vector; at a time */
+#define COLUMNS K_APART for (int64_t c = 0; c < d; c++)
 typedef real vec __attribute__((vector_size(V * sizeof(real)), aligned(sizeof(real))));
 typedef double vec_double __attribute__((vector_size(V * sizeof(double))));
 typedef __typeof__((vec){0} > (vec){0}) vec_mask;
@@ -126,14 +127,14 @@ K_SIMD static void join_rows(const struct k_join *j, int64_t from, int64_t to, r
 		const real *x = j->x + i * d, *r = j->residual + i * d;
 		real *o = y + i * d;
 		if (rs)
-#pragma GCC ivdep
-			for (int64_t c = 0; c < d; c++) {
+			COLUMNS
+			{
 				real v = (scale[c] * x[c] + shift[c]) + (rs[c] * r[c] + rt[c]);
 				o[c] = v > 0 ? v : 0;
 			}
 		else
-#pragma GCC ivdep
-			for (int64_t c = 0; c < d; c++) {
+			COLUMNS
+			{
 				real v = (scale[c] * x[c] + shift[c]) + r[c];
 				o[c] = v > 0 ? v : 0;
 			}
@@ -228,15 +229,13 @@ K_SIMD static void back_rows(const struct fold_job *j, int64_t from, int64_t to)
 		const real *x = j->x + i * d, *g = j->g + i * d;
 		real *g_x = j->g_x + i * d;
 		if (cut)
-#pragma GCC ivdep
-			for (int64_t c = 0; c < d; c++) {
+			COLUMNS
+			{
 				real gc = scale[c] * x[c] + shift[c] > 0 ? g[c] : 0;
 				g_x[c] = scale[c] * (gc - (mean_g[c] + (x[c] - mean[c]) * inv[c] * mean_gx[c]));
 			}
 		else
-#pragma GCC ivdep
-			for (int64_t c = 0; c < d; c++)
-				g_x[c] = scale[c] * (g[c] - (mean_g[c] + (x[c] - mean[c]) * inv[c] * mean_gx[c]));
+			COLUMNS g_x[c] = scale[c] * (g[c] - (mean_g[c] + (x[c] - mean[c]) * inv[c] * mean_gx[c]));
 	}
 }
 

@@ -17,10 +17,9 @@ static const real f0 = (real)(64.0 / 81), fa = (real)(-128.0 / 243), fb = (real)
 #define WIDTHS static inline __attribute__((always_inline))
 
 /*
- * Each transform goes along the columns into a small array and then along the rows. Lanes are independent: the pragma
- * says that taps do not overlap, which the compiler cannot see.
+ * Each transform goes along the columns into a small array and then along the rows. Lanes are independent.
  */
-#define LANES _Pragma("GCC ivdep") for (int64_t c = 0; c < n; c++)
+#define LANES K_APART for (int64_t c = 0; c < n; c++)
 
 WIDTHS void wino_input_of(const real *const d[WINO_TAPS], real *v, int64_t stride, int64_t n)
 {

@@ -75,22 +75,27 @@ static struct nn_params *network(const struct kernels *k, const struct shape *s)
 	return ps;
 }
 
+enum mode { INFERENCE, TRAINING, FROZEN, N_MODE }; /* FROZEN: gradients through running statistics */
+static const char *const mode_names[] = {"inference", "training", "frozen statistics"};
+
 /* n_step passes; the last one's results. */
-static struct result run(const struct kernels *k, const struct shape *s, bool training, int n_step)
+static struct result run(const struct kernels *k, const struct shape *s, enum mode mode, int n_step)
 {
 	struct nn_params *ps = network(k, s);
 	struct nn_tape *t = nn_tape_new(k);
 	real *x = pictures(s);
 	struct result r = {0};
 	for (int step = 0; step < n_step; step++) {
-		nn_tape_begin(t, training, 1, 0);
+		nn_tape_begin(t, mode != INFERENCE, 1, 0);
+		if (mode == FROZEN)
+			nn_tape_use_running(t, true);
 		nn_params_zero_grad(ps);
 		struct nn_var *img = nn_input(t, x, s->n * s->height * s->width, 3);
 		struct nn_var *y = nn_cnn(t, ps, "", &s->c, img, s->n, s->height, s->width);
 		real *g = malloc((size_t)(y->n * y->d) * sizeof *g);
 		for (int64_t i = 0; i < y->n * y->d; i++)
 			g[i] = (real)sin((double)i);
-		if (training) {
+		if (mode != INFERENCE) {
 			nn_seed_grad(t, y, g);
 			nn_backward_run(t);
 		}
@@ -150,11 +155,10 @@ static void test_plain(const struct kernels *k)
 	struct kernels plain = *k;
 	plain.plain = true;
 	for (int i = 0; i < N_SHAPE; i++)
-		for (int training = 0; training < 2; training++) {
-			struct result a = run(k, &shapes[i], training, 1), b = run(&plain, &shapes[i], training, 1);
+		for (int mode = 0; mode < N_MODE; mode++) {
+			struct result a = run(k, &shapes[i], mode, 1), b = run(&plain, &shapes[i], mode, 1);
 			double off = worst_of(&a, &b);
-			tap_ok(off <= 5e-4, "shape %d, %s: as the plain layers (%.1e)", i,
-			       training ? "training" : "inference", off);
+			tap_ok(off <= 5e-4, "shape %d, %s: as the plain layers (%.1e)", i, mode_names[mode], off);
 			tap_ok(!same(&a, &b, false), "and by another way");
 			a.param[1].x[0] += (real)0.01 * (real)fabs((double)a.param[1].x[0]) + (real)0.1;
 			tap_ok(!(worst_of(&a, &b) <= 5e-4), "mutant: another number in one tensor is caught");
@@ -166,7 +170,7 @@ static void test_plain(const struct kernels *k)
 static void test_steps(const struct kernels *k)
 {
 	for (int i = 0; i < N_SHAPE; i++) {
-		struct result a = run(k, &shapes[i], true, 1), b = run(k, &shapes[i], true, 3);
+		struct result a = run(k, &shapes[i], TRAINING, 1), b = run(k, &shapes[i], TRAINING, 3);
 		tap_ok(same(&a, &b, true), "shape %d: the third step gives the first one's bytes", i);
 		result_free(&a);
 		result_free(&b);
@@ -182,9 +186,9 @@ static void test_threads(const struct kernels *k)
 		struct err e = {0};
 		bool equal = !kernels_cpu(&threaded, pool, &e);
 		for (int i = 0; i < N_SHAPE && equal; i++)
-			for (int training = 0; training < 2; training++) {
-				struct result a = run(k, &shapes[i], training, 1);
-				struct result b = run(&threaded, &shapes[i], training, 1);
+			for (int mode = 0; mode < N_MODE; mode++) {
+				struct result a = run(k, &shapes[i], mode, 1);
+				struct result b = run(&threaded, &shapes[i], mode, 1);
 				equal &= same(&a, &b, false);
 				result_free(&a);
 				result_free(&b);
@@ -202,10 +206,10 @@ static void test_neighbours(const struct kernels *k)
 	struct shape one = shapes[3];
 	fixed.fixed_rows = true;
 	one.n = 1;
-	struct result all = run(&fixed, &shapes[3], false, 1);
+	struct result all = run(&fixed, &shapes[3], INFERENCE, 1);
 	int64_t d = all.n / shapes[3].n;
 	for (one.first = 0; one.first < shapes[3].n; one.first += shapes[3].n - 1) {
-		struct result alone = run(&fixed, &one, false, 1);
+		struct result alone = run(&fixed, &one, INFERENCE, 1);
 		tap_ok(!memcmp(all.y + one.first * d, alone.y, (size_t)d * sizeof *alone.y),
 		       "picture %d of five has the bytes of that picture alone", (int)one.first);
 		result_free(&alone);
