@@ -167,8 +167,12 @@ static bool plane_of_acyl(const struct mol *m, int c, int x, struct mol_plane *p
 			n_hydrogen += m->atom[m->adj_atom[k]].z == 1;
 			n_acyl += m->atom[m->adj_atom[k]].z == 6 && carbonyl_oxygen(m, m->adj_atom[k], x) >= 0;
 		}
-		/* between two acyl groups (imides, acyl ureas) both sides occur */
-		p->side = n_hydrogen == 1 && n_acyl == 1 ? MOL_CIS : MOL_FLAT;
+		int n_amine = 0;
+		for (int k = m->adj_start[c]; k < m->adj_start[c + 1]; k++)
+			n_amine += m->atom[m->adj_atom[k]].z == 7;
+		/* between two acyl groups (imides, acyl ureas) both sides occur, and in semicarbazones */
+		bool open = n_acyl > 1 || (n_amine > 1 && m->atom[ref].z == 7);
+		p->side = n_hydrogen == 1 && !open ? MOL_CIS : MOL_FLAT;
 	}
 	if (ref < 0)
 		return false;

@@ -15,8 +15,8 @@ enum { WIDTH = 8, N_TURN = 12, N_SWEEP = 4, MAX_TERM = 72 };
 static const double PI = 3.14159265358979323846;
 static const int64_t WORK = 100000000; /* pairs a search */
 static const float FAR_ANG = 1e4F;     /* where atoms stand that do not count */
-/* Weight of the charges, which a crystal's neighbours screen; and the most that a pair counts, since the rigid
- * geometry exaggerates what a little bending relieves. */
+/* Weight of the charges, which a crystal's neighbours screen; and the most that a pair's repulsion counts, since the
+ * rigid geometry exaggerates what a little bending relieves. Atoms so near do not attract each other either. */
 static const float SCREENED = 0.5F, CAP_KCAL = 5;
 static const double GAIN_KCAL = 0.05; /* no turn for less */
 
@@ -66,8 +66,10 @@ SIMD static double sum_pairs(const struct mol_rotors *w, int n, const int32_t *l
 			lanes u = x + 0.07F, v = x7 + 0.12F, c = r + 0.05F, uv = u * v;
 			lanes q = 1.0F / (uv * c), q_c = q * c, t1 = 1.07F * (q_c * v), t2 = t1 * t1;
 			lanes e = *(const lanes *)(depth + j) * (t2 * t2 * t2 * t1) * (1.12F * (q_c * u) - 2.0F);
+			lane_bits over = e > CAP_KCAL;
+			lanes ec = *(const lanes *)(charge + j) * (q * uv);
 			sum += e - POSITIVE(e - CAP_KCAL);
-			coulomb += *(const lanes *)(charge + j) * (q * uv);
+			coulomb += (lanes)((lane_bits)ec & ~(over & (ec < 0.0F)));
 		}
 	}
 	sum += SCREENED * coulomb;
