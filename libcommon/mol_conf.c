@@ -8,11 +8,12 @@
 #include <string.h>
 
 static const double APART_ANG = 3;
-static const double SPREAD_KCAL = 1.5;      /* of the turns of further conformers */
-enum { N_SHAPE = 3 };                       /* shapes from which the first conformer is chosen, where rings are loose */
-enum { N_DESCENT = 4, N_DESCENT_EACH = 2 }; /* searches of its turns; where there are several shapes */
-enum { MAX_ITER = 1000, N_TRIAL = 30 };     /* steps of the force field to a minimum; to tell shapes apart */
-enum { N_RING_ATOM = 3 };                   /* tetrahedral ones make a ring loose */
+static const double SPREAD_KCAL = 1.5;  /* of the turns of further conformers */
+static const double AGREE_KCAL = 0.5;   /* two shapes so near are one */
+enum { N_SHAPE = 3 };                   /* shapes from which the first conformer is chosen, where rings are loose */
+enum { N_DESCENT = 2 };                 /* searches of the turns of each of them */
+enum { MAX_ITER = 1000, N_TRIAL = 30 }; /* steps of the force field to a minimum; to tell shapes apart */
+enum { N_RING_ATOM = 3 };               /* tetrahedral ones make a ring loose */
 enum { N_SPARE = 3 };                       /* conformers made beyond those asked for, in the place of bad ones */
 
 /* Molecule that holds fragment `which` of m alone; to_whole [its n_atom] are the atoms' indices in m. */
@@ -205,10 +206,7 @@ static bool embed(struct maker *k, int c, double *pos)
 static double relax(struct maker *k, int c, bool best, int max_iter, double *pos)
 {
 	struct mol_lbfgs_opts descent = {.max_iter = max_iter, .g_tol = 0.02, .f_tol = 1e-6, .max_step = 0.3};
-	struct mol_rotor_opts search = {.n_start = !best            ? 1
-						   : k->n_shape > 1 ? N_DESCENT_EACH
-								    : N_DESCENT,
-					.kt_kcal = best ? 0 : SPREAD_KCAL};
+	struct mol_rotor_opts search = {.n_start = best ? N_DESCENT : 1, .kt_kcal = best ? 0 : SPREAD_KCAL};
 	struct mol_lbfgs_result found;
 	struct rng r;
 	rng_init(&r, k->o->seed, k->key ^ ((uint64_t)c + 1) * 0xD1B54A32D192ED03);
@@ -225,10 +223,13 @@ static bool find_best(struct maker *k, int c, double *pos)
 		if (!embed(k, c + s * MOL_CONF_MAX_ATOM, k->trial))
 			continue;
 		double energy = relax(k, c + s * MOL_CONF_MAX_ATOM, true, N_TRIAL, k->trial);
-		if (!(energy < least))
-			continue;
-		least = energy;
-		memcpy(pos, k->trial, 3 * (size_t)k->m->n_atom * sizeof *pos);
+		bool agrees = fabs(energy - least) < AGREE_KCAL;
+		if (energy < least) {
+			least = energy;
+			memcpy(pos, k->trial, 3 * (size_t)k->m->n_atom * sizeof *pos);
+		}
+		if (agrees) /* two of a kind: others are hardly better */
+			break;
 	}
 	return least < INFINITY;
 }
