@@ -14,7 +14,7 @@ enum { N_SHAPE = 3 };                   /* shapes from which the first conformer
 enum { N_DESCENT = 2 };                 /* searches of the turns of each of them */
 enum { MAX_ITER = 1000, N_TRIAL = 30 }; /* steps of the force field to a minimum; to tell shapes apart */
 enum { N_RING_ATOM = 3 };               /* tetrahedral ones make a ring loose */
-enum { N_SPARE = 3 };                       /* conformers made beyond those asked for, in the place of bad ones */
+enum { N_SPARE = 3 };                   /* conformers made beyond those asked for, in the place of bad ones */
 
 /* Molecule that holds fragment `which` of m alone; to_whole [its n_atom] are the atoms' indices in m. */
 static struct mol *cut_fragment(const struct mol *m, int which, struct arena *a, int32_t **to_whole)
