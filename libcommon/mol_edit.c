@@ -23,17 +23,27 @@ static int32_t find_largest(const struct mol *m, struct arena *a)
 	return best;
 }
 
-/* A charge that a proton can take away or give back: +1 with a hydrogen, -1, and no opposite charge next to it. */
+/*
+ * A charge that a proton can take away or give back: +1 with a hydrogen on an atom that has a lone pair without it, -1 on
+ * an atom with a lone pair to bind it (tetrafluoroborate has none) and room in its valence (triiodide has none), and no
+ * opposite charge next to it.
+ */
 static bool can_neutralise(const struct mol *m, int32_t i)
 {
 	const struct mol_atom *a = &m->atom[i];
+	int outer = mol_element_outer(a->z), sum = a->n_h;
 	if (a->z == 0 || mol_element_is_metal(a->z) || (a->charge != 1 && a->charge != -1) ||
-	    (a->charge == 1 && !a->n_h))
+	    (a->charge == 1 && (!a->n_h || (outer < 5 && a->z != 1))))
 		return false;
-	for (int32_t p = m->adj_start[i]; p < m->adj_start[i + 1]; p++)
+	for (int32_t p = m->adj_start[i]; p < m->adj_start[i + 1]; p++) {
+		const struct mol_bond *b = &m->bond[m->adj_bond[p]];
+		sum += b->order ? b->order : 2; /* a dative bond holds both electrons */
 		if (m->atom[m->adj_atom[p]].charge * a->charge < 0)
 			return false;
-	return true;
+	}
+	if (a->charge == 1 || a->z == 1)
+		return true;
+	return outer + 1 - sum - a->n_radical >= 2 && !(outer == 7 && sum);
 }
 
 int mol_edit(const struct mol *m, unsigned edits, struct arena *a, const char **smiles, struct mol_reject *why,

@@ -36,10 +36,11 @@ static enum role role_of(const struct work *w, int32_t i)
 		return ROLE_MAY;
 	if (!a->aromatic)
 		return ROLE_NONE;
-	int sum = work_n_h(w, i);
+	int sum = work_n_h(w, i), n_idle = 0; /* bonds that take none of its valence: dative ones it gives */
 	for (int32_t k = w->adj_start[i]; k < w->adj_start[i + 1]; k++) {
 		const struct work_bond *b = &w->bond[w->adj[k]];
 		sum += b->aromatic ? 1 : work_twice_order(b, i) / 2;
+		n_idle += !b->aromatic && !work_twice_order(b, i);
 	}
 	const int8_t *v = mol_element_valences(a->z);
 	int charge = a->charge, k = 1;
@@ -48,7 +49,7 @@ static enum role role_of(const struct work *w, int32_t i)
 	int valence = v[0] + charge, total = a->explicit_valence + a->implicit_h;
 	while (total > valence && v[k] > 0)
 		valence = v[k++] + charge;
-	if (work_degree(w, i) + work_n_h(w, i) + a->n_radical >= valence)
+	if (work_degree(w, i) - n_idle + work_n_h(w, i) + a->n_radical >= valence)
 		return ROLE_NONE;
 	if (valence == sum + 1 + a->n_radical || (!a->n_radical && a->no_implicit && valence == sum + 2))
 		return ROLE_MUST;

@@ -346,9 +346,19 @@ static void check_small(void)
 	struct mol_reject why;
 	mol_edit(parse("CC(=O)[O-].[Na+]"), MOL_EDIT_LARGEST | MOL_EDIT_NEUTRAL, arena, &s, &why, NULL);
 	tap_str(s, "CC(=O)O", "the largest fragment of sodium acetate, neutral");
-	const struct mol *plain = parse("C[N+](=O)[O-]");
-	mol_edit(plain, MOL_EDIT_LARGEST | MOL_EDIT_NEUTRAL, arena, &s, &why, NULL);
-	tap_ok(s == plain->smiles, "nitromethane stays as it is");
+	/* Charges that no proton balances: none binds to boron or phosphorus without a lone pair, none leaves carbon. */
+	static const char *const stay[] = {"C[N+](=O)[O-]",  "F[B-](F)(F)F", "F[P-](F)(F)(F)(F)F", "I[I-]I",
+					   "C[Si-](F)(F)(F)F", "[CH3+]",       "C[N+](C)(C)C"};
+	for (size_t k = 0; k < sizeof stay / sizeof *stay; k++) {
+		const struct mol *plain = parse(stay[k]);
+		mol_edit(plain, MOL_EDIT_LARGEST | MOL_EDIT_NEUTRAL, arena, &s, &why, NULL);
+		tap_ok(s == plain->smiles, "%s stays as it is", stay[k]);
+	}
+	static const char *const neutral[][2] = {{"[NH4+]", "N"}, {"[Cl-]", "Cl"}, {"C[CH2-]", "CC"}, {"C[S-]", "CS"}};
+	for (size_t k = 0; k < sizeof neutral / sizeof *neutral; k++) {
+		mol_edit(parse(neutral[k][0]), MOL_EDIT_NEUTRAL, arena, &s, &why, NULL);
+		tap_str(s, neutral[k][1], neutral[k][0]);
+	}
 	const struct mol *m = parse("C[C@H](N)O"), *h = mol_add_hydrogens(m, arena);
 	bool good = h->n_atom == 11 && h->n_bond == 10 && h->center[0].nbr[0] == 0;
 	for (int32_t i = 0; i < h->n_atom; i++)

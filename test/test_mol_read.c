@@ -64,6 +64,11 @@ static void check_counts(void)
 	    {"*1ccccc1", 6, 6, 5, 0, 6, 0},
 	    {"O=Cl(=O)(=O)O", 5, 4, 1, 0, 0, 0},
 	    {"C->[Fe]", 2, 1, 4, 0, 0, 0},
+	    {"c1ccccn1->[Fe]", 7, 7, 5, 0, 6, 0},
+	    {"Cn1c[n](c2ccccc21)->[Fe]", 11, 12, 8, 0, 9, 0},
+	    {"F[Xe]F", 3, 2, 0, 0, 0, 0},
+	    {"I[I-]I", 3, 2, 0, -1, 0, 0},
+	    {"F[Te-2]F", 3, 2, 0, -2, 0, 0},
 	    {"[Na+].[Cl-]", 2, 0, 0, 0, 0, 0},
 	};
 	for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
