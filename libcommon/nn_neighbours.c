@@ -53,7 +53,7 @@ struct search {
 #else
 #define POPCOUNT
 #endif
-POPCOUNT static int64_t bits_shared(const uint8_t *a, const uint8_t *b, int64_t d)
+POPCOUNT int64_t nn_bits_shared(const uint8_t *a, const uint8_t *b, int64_t d)
 {
 	int64_t both = 0, i = 0;
 	for (; i + 8 <= d; i += 8) {
@@ -111,7 +111,7 @@ static void block_search(void *ctx, int64_t chunk, int thread)
 			bool full = have[i - from] == s->k;
 			if (i == j || (full && s->k > 1 && too_far(s, i, j, s->dist[i * s->k + s->k - 1])))
 				continue;
-			double both = (double)bits_shared(s->bits + i * s->d, s->bits + j * s->d, s->d);
+			double both = (double)nn_bits_shared(s->bits + i * s->d, s->bits + j * s->d, s->d);
 			double r = tanimoto_distance(both, s->count[i] + s->count[j] - both);
 			if (s->mean)
 				sum[i - from] += r;
@@ -130,7 +130,7 @@ static void of_fingerprints(struct pool *pool, const uint8_t *bits, int64_t n, i
 	if (!count)
 		abort();
 	for (int64_t i = 0; i < n; i++)
-		count[i] = (double)bits_shared(bits + i * d, bits + i * d, d);
+		count[i] = (double)nn_bits_shared(bits + i * d, bits + i * d, d);
 	struct search s = {bits, n, d, k, count, idx, dist, mean};
 	int64_t n_chunk = (n + BLOCK - 1) / BLOCK;
 	if (pool)

@@ -18,5 +18,7 @@ extern const char *const nn_distance_names[]; /* "l2", "cosine", "tanimoto", NUL
  */
 void nn_neighbours(const struct kernels *kernels, const void *x, int64_t n, int64_t d, enum nn_distance metric,
 		   int64_t k, int64_t *idx, double *dist, double *mean);
+/* Bits set in both of two rows of d bytes. */
+int64_t nn_bits_shared(const uint8_t *a, const uint8_t *b, int64_t d);
 
 #endif

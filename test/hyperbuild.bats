@@ -118,6 +118,26 @@ EOF
 	assert_output --partial 'record 1'
 }
 
+@test "--search approx: of few records the exact neighbours; recall is told" {
+	hyperbuild -k 3 s.mts | tscat --tsv hyper_index > exact
+	hyperbuild -k 3 --search approx --recall 5 s.mts 2> told | tscat --tsv hyper_index > approx
+	diff exact approx
+	assert_equal "$(cat told)" 'hyperbuild: recall at k = 3: 1.0000'
+	run -0 bash -c 'hyperbuild -k 3 --soft --search approx s.mts | tscat --tsv hyper_weight'
+	refute_output --partial nan
+	run -2 hyperbuild --search near s.mts
+}
+
+@test "past --mem the search is approximate, and says so in provenance" {
+	run -0 bash -c 'hyperbuild -k 3 --mem 1K s.mts -o auto.mts'
+	assert_output --partial '5 vectors do not fit into --mem: the search is approximate'
+	run -0 bash -c 'tscat auto.mts | grep provenance'
+	assert_output --partial '"--search=approx"'
+	run -1 hyperbuild -k 3 --mem 1K --search exact s.mts -o exact.mts
+	assert_output --partial 'passes --mem (1024 bytes)'
+	diff <(tscat auto.mts | tail -n +8) <(hyperbuild -k 3 --search approx s.mts | tscat | tail -n +8)
+}
+
 @test "--mem: what does not fit is a failure with advice, and no stream" {
 	run -1 bash -c 'hyperbuild -k 3 --mem 100 s.mts -o h.mts'
 	assert_output --partial 'passes --mem (100 bytes): raise it, or look among fewer records by --window'

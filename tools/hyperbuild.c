@@ -1,5 +1,6 @@
 /* hyperbuild - opens a hyperedge at each molecule: itself and its nearest neighbours. */
 #include "cli_stream.h"
+#include "nn_approx.h"
 #include "nn_neighbours.h"
 #include "nn_split.h"
 
@@ -10,10 +11,14 @@
 
 static const char *const metric_names[] = {"auto", "l2", "cosine", "tanimoto", NULL};
 
+enum search { SEARCH_AUTO, SEARCH_EXACT, SEARCH_APPROX };
+static const char *const search_names[] = {"auto", "exact", "approx", NULL};
+
 struct conf {
 	struct cli cli;
 	const char *by;
-	int64_t k, window, mem;
+	int64_t k, window, mem, recall;
+	int search;
 	int metric; /* 0: by the field; else 1 + enum nn_distance */
 	bool soft;
 };
@@ -25,6 +30,10 @@ static const struct opt options[] = {
     {"metric", 0, OPT_CHOICE, "NAME", "auto, l2, cosine or tanimoto", AT(metric), OPT_RECORDS, metric_names},
     {"soft", 0, OPT_FLAG, NULL, "weights that fall with the distance, instead of 1", AT(soft), OPT_RECORDS},
     {"window", 0, OPT_INT, "N", "look for neighbours among N records in a row (default: all)", AT(window), OPT_RECORDS,
+     .max = 9e15},
+    {"search", 0, OPT_CHOICE, "NAME", "exact, approx, or auto: approx past --mem", AT(search), OPT_RECORDS,
+     search_names},
+    {"recall", 0, OPT_INT, "N", "tell what share of the neighbours of N records an approx search finds", AT(recall),
      .max = 9e15},
     {"mem", 0, OPT_SIZE, "SIZE", "memory for the vectors and neighbours of a window", AT(mem)},
     {0},
@@ -38,10 +47,11 @@ struct hyper {
 	struct pool *pool;
 	struct kernels kernels;
 	/* The records of the window. */
-	struct cli_gathered g; /* header and spool */
-	int64_t n, cap, d;     /* d: values (or bytes of bits) of a vector; -1: none seen */
-	int64_t *row;          /* [n] */
-	struct buf x;          /* [n, d] */
+	struct cli_gathered g;    /* header and spool */
+	int64_t n, cap, d;        /* d: values (or bytes of bits) of a vector; -1: none seen */
+	int64_t *row;             /* [n] */
+	struct buf x;             /* [n, d] */
+	struct nn_approx *approx; /* or there */
 	struct nn_names scaffolds;
 	int64_t *scaffold; /* [n] */
 };
@@ -81,8 +91,34 @@ static int vector_take(struct hyper *y, const struct ts_map *m, struct err *e)
 	for (int64_t i = 0; i < y->d && !bits; i++)
 		if (!isfinite(((const float *)t->data)[i]))
 			return err_set(e, ERR_NUMERIC, "field %s holds what is no number", y->by);
+	if (y->conf->search == SEARCH_APPROX && !y->approx &&
+	    (rc = nn_approx_new(&y->approx, &y->kernels, y->metric, y->d, e)))
+		return rc;
+	if (y->approx)
+		return nn_approx_add(y->approx, t->data, 1, e);
 	buf_put(&y->x, t->data, ts_tensor_nbytes(t));
 	return 0;
+}
+
+/* Row and group, places in the spool; and for an exact search vectors, neighbours and what finds them. */
+static int64_t memory_held(const struct hyper *y)
+{
+	int64_t n_value = y->metric == NN_TANIMOTO ? 0 : y->d, k = y->conf->k;
+	if (y->by_scaffold)
+		return y->n * 32;
+	if (y->approx)
+		return y->n * (32 + 16 * k + nn_approx_nbytes());
+	return (int64_t)y->x.n + y->n * (32 + 32 * k + (n_value ? 4 * n_value + 8 * k + 64 : 0));
+}
+
+/* What memory does not hold goes to a file and to an index. */
+static int spill(struct hyper *y, struct err *e)
+{
+	int rc = nn_approx_new(&y->approx, &y->kernels, y->metric, y->d, e);
+	if (!rc)
+		rc = nn_approx_add(y->approx, y->x.data, y->n, e);
+	buf_free(&y->x);
+	return rc;
 }
 
 static int record_take(void *ctx, const struct ts_map *m, struct err *e)
@@ -113,9 +149,10 @@ static int record_take(void *ctx, const struct ts_map *m, struct err *e)
 		return rc;
 	}
 	y->n++;
-	/* Vector, row and group, places in the spool, k neighbours with distances. */
-	return cli_mem_check((int64_t)y->x.n + y->n * (32 + 16 * y->conf->k), y->conf->mem,
-			     "raise it, or look among fewer records by --window", e);
+	bool may_spill = y->conf->search == SEARCH_AUTO && !y->conf->window && !y->by_scaffold && !y->approx;
+	if (may_spill && memory_held(y) > y->conf->mem && (rc = spill(y, e)))
+		return rc;
+	return cli_mem_check(memory_held(y), y->conf->mem, "raise it, or look among fewer records by --window", e);
 }
 
 static int int_compare(const void *a, const void *b)
@@ -195,6 +232,22 @@ static int scaffolds_write(const struct hyper *y, struct arena *a, struct ts_wri
 	return (int)rc;
 }
 
+/* Neighbours of all rows: idx, dist [n, k], -1 where an approximate search found none; mean [n] or NULL. */
+static int neighbours_find(const struct hyper *y, int64_t k, int64_t *idx, double *dist, double *mean, struct err *e)
+{
+	int rc = 0;
+	if (y->approx)
+		rc = nn_approx_search(y->approx, k, idx, dist, mean, e);
+	else
+		nn_neighbours(&y->kernels, y->x.data, y->n, y->d, y->metric, k, idx, dist, mean);
+	if (!rc && y->approx && y->conf->recall)
+		fprintf(stderr, "hyperbuild: recall at k = %" PRId64 ": %.4f\n", k,
+			nn_approx_recall(y->approx, k, idx, dist, y->conf->recall));
+	if (!rc && io_stop_signal())
+		rc = err_set(e, ERR_STOPPED, "stopped by signal %d", io_stop_signal());
+	return rc;
+}
+
 static int vectors_write(const struct hyper *y, struct arena *a, struct ts_writer *w, struct err *e)
 {
 	int64_t k = y->conf->k < y->n ? y->conf->k : y->n;
@@ -205,11 +258,13 @@ static int vectors_write(const struct hyper *y, struct arena *a, struct ts_write
 	if (!idx || !dist || !mean)
 		abort();
 	if (y->n)
-		nn_neighbours(&y->kernels, y->x.data, y->n, y->d, y->metric, k, idx, dist, y->conf->soft ? mean : NULL);
-	if (io_stop_signal())
-		rc = err_set(e, ERR_STOPPED, "stopped by signal %d", io_stop_signal());
-	for (int64_t i = 0; i < y->n && !rc; i++)
-		rc = record_write(y, i, k, idx + i * k, dist + i * k, y->conf->soft ? mean[i] : 0, a, w, e);
+		rc = neighbours_find(y, k, idx, dist, y->conf->soft ? mean : NULL, e);
+	for (int64_t i = 0; i < y->n && !rc; i++) {
+		int64_t n = k;
+		while (n > 1 && idx[i * k + n - 1] < 0)
+			n--;
+		rc = record_write(y, i, n, idx + i * k, dist + i * k, y->conf->soft ? mean[i] : 0, a, w, e);
+	}
 	free(idx);
 	free(dist);
 	free(mean);
@@ -226,6 +281,8 @@ static int window_write(struct hyper *y, struct ts_writer *w, struct err *e)
 	arena_free(a);
 	ts_spool_free(y->g.spool);
 	y->g.spool = NULL;
+	nn_approx_free(y->approx);
+	y->approx = NULL;
 	y->n = 0;
 	y->x.n = 0;
 	nn_names_free(&y->scaffolds);
@@ -251,6 +308,10 @@ static int header_write(struct hyper *y, const char *source, struct ts_writer *w
 static int whole_run(struct hyper *y, struct cli_stream *in, struct ts_writer *w, struct err *e)
 {
 	int rc = cli_gather(in, "molecule", y->conf->cli.arena, record_take, y, &y->g, e);
+	if (!rc && y->approx && y->conf->search == SEARCH_AUTO) {
+		cli_warn(&y->conf->cli, "%" PRId64 " vectors do not fit into --mem: the search is approximate", y->n);
+		y->conf->search = SEARCH_APPROX; /* so it stands in provenance */
+	}
 	if (!rc)
 		rc = header_write(y, y->g.follow.source, w, e);
 	if (!rc)
@@ -318,6 +379,7 @@ int main(int argc, char **argv)
 	free(y.row);
 	free(y.scaffold);
 	buf_free(&y.x);
+	nn_approx_free(y.approx);
 	kernels_close(&y.kernels);
 	pool_free(y.pool);
 	return rc ? cli_fail(&conf.cli, &e) : EXIT_DONE;
