@@ -70,8 +70,9 @@ struct mol {
 	const char *smiles; /* the string whose atom order this is */
 	/* An SDF's own atoms, hydrogens included; n_file = 0 otherwise. */
 	int32_t n_file;
-	const float *file_pos; /* [n_file, 3], angstrom */
-	const int64_t *file_z; /* [n_file] */
+	const float *file_pos;      /* [n_file, 3], angstrom */
+	const int64_t *file_z;      /* [n_file] */
+	const int32_t *file_parent; /* [n_file]: the one neighbour of a hydrogen that has one, -1 for others */
 };
 /* All in arena memory. */
 

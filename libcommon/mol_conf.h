@@ -73,6 +73,7 @@ struct mol_conf_input {
 	const float *pos;      /* [n, 3], angstrom */
 	const int64_t *z;      /* [n] */
 	const int64_t *source; /* [n_kept]: index here of each kept atom */
+	const int32_t *parent; /* [n]: the atom here that a hydrogen is bound to; NULL: the kept atom nearest to it */
 };
 /*
  * The input's coordinates as a set of one conformer of `whole`, the molecule whose first n_kept atoms are the kept ones

@@ -23,20 +23,35 @@ static double distance2(const float *p, int i, int j)
 	return s;
 }
 
+/* Kept atom that hydrogen f of the input sits on: by its bond, or the nearest where bonds are not known. */
+static int parent_of(const struct mol_conf_input *in, int n_kept, const int32_t *place, int f)
+{
+	if (in->parent)
+		return in->parent[f] < 0 ? -1 : place[in->parent[f]];
+	int parent = 0;
+	for (int i = 1; i < n_kept; i++)
+		if (distance2(in->pos, f, (int)in->source[i]) < distance2(in->pos, f, (int)in->source[parent]))
+			parent = i;
+	return parent;
+}
+
 bool mol_conf_from_input(const struct mol *whole, int n_kept, const struct mol_conf_input *in, struct arena *a,
 			 struct mol_conf_set **out, struct mol_reject *why)
 {
 	int n_hydrogen = 0;
 	if (in->n < 1)
 		return refuse(why, "no-coordinates", "the input has no coordinates");
-	bool *kept = arena_calloc(a, (size_t)in->n + 1, sizeof *kept);
+	int32_t *place =
+	    arena_alloc(a, ((size_t)in->n + 1) * sizeof *place); /* of the input's atom among the kept, or -1 */
+	for (int f = 0; f < in->n; f++)
+		place[f] = -1;
 	for (int i = 0; i < n_kept; i++) {
 		if (in->source[i] < 0 || in->source[i] >= in->n || in->z[in->source[i]] != whole->atom[i].z)
 			return refuse(why, "no-coordinates", "the input's coordinates belong to other atoms");
-		kept[in->source[i]] = true;
+		place[in->source[i]] = i;
 	}
 	for (int f = 0; f < in->n; f++)
-		n_hydrogen += !kept[f] && in->z[f] == 1;
+		n_hydrogen += place[f] < 0 && in->z[f] == 1;
 	if (n_kept + n_hydrogen != in->n)
 		return refuse(why, "no-coordinates", "the input's coordinates belong to other atoms");
 	if (n_hydrogen && n_kept + n_hydrogen != whole->n_atom)
@@ -49,16 +64,14 @@ bool mol_conf_from_input(const struct mol *whole, int n_kept, const struct mol_c
 	for (int i = 0; i < n_kept; i++)
 		for (int k = 0; k < 3; k++)
 			s->pos[3 * i + k] = (double)in->pos[3 * in->source[i] + k];
-	/* hydrogens follow their parents' order in the molecule; in the file each is the one nearest to its parent */
+	/* hydrogens follow their parents' order in the molecule */
 	int32_t *taken = arena_calloc(a, (size_t)n_kept + 1, sizeof *taken);
 	for (int f = 0; f < in->n; f++) {
-		if (kept[f])
+		if (place[f] >= 0)
 			continue;
-		int parent = 0;
-		for (int i = 1; i < n_kept; i++)
-			if (distance2(in->pos, f, (int)in->source[i]) < distance2(in->pos, f, (int)in->source[parent]))
-				parent = i;
-		int slot = -1, seen = 0;
+		int parent = parent_of(in, n_kept, place, f), slot = -1, seen = 0;
+		if (parent < 0)
+			return refuse(why, "no-coordinates", "a hydrogen of the input is bound to no heavy atom");
 		for (int q = whole->adj_start[parent]; q < whole->adj_start[parent + 1] && slot < 0; q++)
 			if (whole->adj_atom[q] >= n_kept && seen++ == taken[parent])
 				slot = whole->adj_atom[q];

@@ -24,9 +24,9 @@ static int32_t find_largest(const struct mol *m, struct arena *a)
 }
 
 /*
- * A charge that a proton can take away or give back: +1 with a hydrogen on an atom that has a lone pair without it, -1 on
- * an atom with a lone pair to bind it (tetrafluoroborate has none) and room in its valence (triiodide has none), and no
- * opposite charge next to it.
+ * A charge that a proton can take away or give back: +1 with a hydrogen on an atom that has a lone pair without it, -1
+ * on an atom with a lone pair to bind it (tetrafluoroborate has none) and room in its valence (triiodide has none), and
+ * no opposite charge next to it.
  */
 static bool can_neutralise(const struct mol *m, int32_t i)
 {

@@ -215,6 +215,7 @@ static void stereo_from_reader(struct work *w, const struct babel_mol *b)
 
 static void keep_positions(struct mol *m, const struct babel_mol *b, struct arena *a)
 {
+	int32_t *parent = arena_alloc(a, sizeof *parent * (size_t)b->n_atom);
 	float *pos = arena_alloc(a, sizeof *pos * 3 * (size_t)b->n_atom);
 	int64_t *z = arena_alloc(a, sizeof *z * (size_t)b->n_atom);
 	for (int32_t i = 0; i < b->n_atom; i++) {
@@ -222,7 +223,18 @@ static void keep_positions(struct mol *m, const struct babel_mol *b, struct aren
 		for (int q = 0; q < 3; q++)
 			pos[3 * i + q] = (float)b->atom[i].pos[q];
 	}
+	for (int32_t i = 0; i < b->n_atom; i++)
+		parent[i] = -1;
+	for (int32_t k = 0; k < b->n_bond; k++)
+		for (int end = 0; end < 2; end++) {
+			int32_t i = end ? b->bond[k].b : b->bond[k].a, j = end ? b->bond[k].a : b->bond[k].b;
+			if (z[i] == 1)
+				parent[i] = parent[i] == -1 ? j : -2;
+		}
+	for (int32_t i = 0; i < b->n_atom; i++)
+		parent[i] = parent[i] < 0 ? -1 : parent[i];
 	m->n_file = b->n_atom;
+	m->file_parent = parent;
 	m->file_pos = pos;
 	m->file_z = z;
 }
@@ -278,6 +290,7 @@ static int read_back(const struct mol *m, const struct mol_parse_opts *o, struct
 	(*out)->n_file = m->n_file;
 	(*out)->file_pos = m->file_pos;
 	(*out)->file_z = m->file_z;
+	(*out)->file_parent = m->file_parent;
 	return 0;
 }
 

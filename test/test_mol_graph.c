@@ -346,8 +346,9 @@ static void check_small(void)
 	struct mol_reject why;
 	mol_edit(parse("CC(=O)[O-].[Na+]"), MOL_EDIT_LARGEST | MOL_EDIT_NEUTRAL, arena, &s, &why, NULL);
 	tap_str(s, "CC(=O)O", "the largest fragment of sodium acetate, neutral");
-	/* Charges that no proton balances: none binds to boron or phosphorus without a lone pair, none leaves carbon. */
-	static const char *const stay[] = {"C[N+](=O)[O-]",  "F[B-](F)(F)F", "F[P-](F)(F)(F)(F)F", "I[I-]I",
+	/* Charges that no proton balances: none binds to boron or phosphorus without a lone pair, none leaves carbon.
+	 */
+	static const char *const stay[] = {"C[N+](=O)[O-]",    "F[B-](F)(F)F", "F[P-](F)(F)(F)(F)F", "I[I-]I",
 					   "C[Si-](F)(F)(F)F", "[CH3+]",       "C[N+](C)(C)C"};
 	for (size_t k = 0; k < sizeof stay / sizeof *stay; k++) {
 		const struct mol *plain = parse(stay[k]);

@@ -99,12 +99,12 @@ static struct mol_conf_input find_input(const struct molprog_job *j)
 	if (m->n_file) {
 		for (int i = 0; i < m->n_atom; i++)
 			source[i] = m->atom[i].source;
-		in = (struct mol_conf_input){m->n_file, m->file_pos, m->file_z, source};
+		in = (struct mol_conf_input){m->n_file, m->file_pos, m->file_z, source, m->file_parent};
 	} else if (ts_need_tensor(j->in, "pos_input", TS_F32, 2, &pos, NULL) >= 0 &&
 		   ts_need_tensor(j->in, "z_input", TS_I64, 1, &z, NULL) >= 0 &&
 		   ts_need_tensor(j->in, "atom_map", TS_I64, 1, &map, NULL) >= 0 && pos->shape[0] == z->shape[0] &&
 		   pos->shape[1] == 3 && map->shape[0] == m->n_atom) {
-		in = (struct mol_conf_input){(int)z->shape[0], pos->data, z->data, map->data};
+		in = (struct mol_conf_input){(int)z->shape[0], pos->data, z->data, map->data, NULL};
 	}
 	return in;
 }
