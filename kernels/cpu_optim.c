@@ -1,25 +1,20 @@
 /* cpu_optim.c - what the optimiser asks of the CPU: norms and Adam in one pass. */
-#include "kernels.h"
-
-#include <math.h>
+#include "cpu.h"
+#include "cpu_math.h"
 
 enum { CHUNK = 1 << 16 }; /* entries; sums are added in chunk order */
+
+K_SIMD static double square_sum(const real *x, int64_t n)
+{
+	return k_dot(x, x, n);
+}
 
 static double sum_squares(const struct kernels *k, const real *x, int64_t n)
 {
 	(void)k;
 	double total = 0;
-	for (int64_t from = 0; from < n; from += CHUNK) {
-		int64_t to = from + CHUNK < n ? from + CHUNK : n;
-		double sum[4] = {0};
-		int64_t i = from;
-		for (; i + 4 <= to; i += 4)
-			for (int j = 0; j < 4; j++)
-				sum[j] += (double)x[i + j] * (double)x[i + j];
-		for (; i < to; i++)
-			sum[0] += (double)x[i] * (double)x[i];
-		total += (sum[0] + sum[1]) + (sum[2] + sum[3]);
-	}
+	for (int64_t from = 0; from < n; from += CHUNK)
+		total += square_sum(x + from, cpu_min(CHUNK, n - from));
 	return total;
 }
 
@@ -30,24 +25,37 @@ struct adam_job {
 	int64_t n;
 };
 
+struct adam_numbers {
+	real b1, b2, c1, c2, step, root, eps, scale, through, keep;
+};
+K_SIMD static void adam_loop(real *restrict p, const real *restrict g, real *restrict m, real *restrict v, int64_t n,
+			     struct adam_numbers a)
+{
+	for (int64_t i = 0; i < n; i++) {
+		real d = g[i] * a.scale + a.through * p[i];
+		m[i] = a.b1 * m[i] + a.c1 * d;
+		v[i] = a.b2 * v[i] + a.c2 * d * d;
+		p[i] = a.keep * p[i] - a.step * m[i] / ((real)sqrt(v[i]) * a.root + a.eps);
+	}
+}
+
 static void adam_chunk(void *ctx, int64_t chunk, int thread)
 {
 	(void)thread;
 	const struct adam_job *j = ctx;
 	const struct k_adam *a = j->a;
-	int64_t from = chunk * CHUNK, to = from + CHUNK < j->n ? from + CHUNK : j->n;
-	const real b1 = (real)a->beta1, b2 = (real)a->beta2, c1 = (real)(1 - a->beta1), c2 = (real)(1 - a->beta2);
-	const real step = (real)(a->lr / a->correction1), root = (real)(1 / sqrt(a->correction2)), eps = (real)a->eps;
-	const real scale = (real)a->grad_scale;
-	const real through = a->decoupled ? 0 : (real)a->decay, keep = a->decoupled ? (real)(1 - a->lr * a->decay) : 1;
-	real *restrict p = j->p, *restrict m = j->m, *restrict v = j->v;
-	const real *restrict g = j->g;
-	for (int64_t i = from; i < to; i++) {
-		real d = g[i] * scale + through * p[i];
-		m[i] = b1 * m[i] + c1 * d;
-		v[i] = b2 * v[i] + c2 * d * d;
-		p[i] = keep * p[i] - step * m[i] / ((real)sqrt(v[i]) * root + eps);
-	}
+	int64_t from = chunk * CHUNK;
+	struct adam_numbers numbers = {.b1 = (real)a->beta1,
+				       .b2 = (real)a->beta2,
+				       .c1 = (real)(1 - a->beta1),
+				       .c2 = (real)(1 - a->beta2),
+				       .step = (real)(a->lr / a->correction1),
+				       .root = (real)(1 / sqrt(a->correction2)),
+				       .eps = (real)a->eps,
+				       .scale = (real)a->grad_scale,
+				       .through = a->decoupled ? 0 : (real)a->decay,
+				       .keep = a->decoupled ? (real)(1 - a->lr * a->decay) : 1};
+	adam_loop(j->p + from, j->g + from, j->m + from, j->v + from, cpu_min(CHUNK, j->n - from), numbers);
 }
 
 static void adam(const struct kernels *k, const struct k_adam *a, real *p, const real *g, real *m, real *v, int64_t n)
