@@ -78,6 +78,33 @@ EOF
 	run -2 bash -c 'hyperbuild --by fp --metric l2 f.mts > x'
 }
 
+@test "tanimoto: neighbours in the order of the reference's similarities" {
+	need_shared oracle/chem/ecfp.tsv.gz
+	cat > order.py <<'EOF'
+import csv, gzip, os, subprocess, sys
+backwards = sys.argv[1] == '1'
+groups = {}
+for row in csv.DictReader(gzip.open(os.environ['SHARED'] + '/oracle/chem/ecfp.tsv.gz', 'rt'), delimiter='\t'):
+    groups.setdefault(row['smiles1'], {})[row['smiles2']] = float(row['tanimoto'])
+groups = [(a, b) for a, b in groups.items() if len(b) >= 5 and a not in b][:12]
+n = 0
+for first, others in groups:
+    smiles = [first] + sorted(others)
+    out = subprocess.run('mol2graph --fp - | hyperbuild --by fp -k 9 | tscat --tsv hyper_index', shell=True, check=True, text=True,
+                         input='\n'.join(smiles) + '\n', capture_output=True).stdout
+    near = [int(i) for i in out.splitlines()[1].split(',')]
+    likeness = [others[smiles[i]] for i in near[1:]]
+    assert near[0] == 0 and likeness == sorted(likeness, reverse=not backwards), (first, likeness)
+    assert min(likeness) >= sorted(others.values())[-len(likeness)], first
+    n += 1
+print(n, 'groups')
+EOF
+	run -0 /usr/bin/python3 order.py 0
+	assert_output '12 groups'
+	# mutant: the farthest first
+	run -1 /usr/bin/python3 order.py 1
+}
+
 @test "--by scaffold: itself and others of its scaffold" {
 	run -0 bash -c 'hyperbuild --by scaffold -k 2 s.mts | tscat --tsv hyper_index | tail -n +2 | tr "\n" " "'
 	assert_output '10,12 11,14 12,10 13,10 14,11 '
