@@ -196,8 +196,6 @@ struct nn_var *nn_schnet(struct nn_tape *t, struct nn_params *ps, const char *pr
 			 int n_gaussian, const struct nn_points *p, struct nn_var *pos, bool read_sum);
 void nn_comenet_build(struct nn_params *ps, const char *prefix, const struct nn_geom_config *c, uint64_t seed);
 void nn_schnet_build(struct nn_params *ps, const char *prefix, const struct nn_geom_config *c, uint64_t seed);
-/* Nodes of the filters' table: 512 for 50 Gaussians, as many to a Gaussian otherwise. */
-int64_t nn_schnet_nodes(int n_gaussian);
 struct nn_var *nn_distances(struct nn_tape *t, struct nn_var *pos, const struct nn_pair_lists *pairs); /* [pairs, 1] */
 
 #endif

@@ -18,6 +18,12 @@ struct radial_rule {
 	double cutoff;
 };
 
+/* Nodes of the filters' table: 512 for 50 Gaussians, as many to a Gaussian otherwise. */
+static int64_t table_nodes(int n_gaussian)
+{
+	return 3 + (509 * ((int64_t)n_gaussian - 1) + 48) / 49;
+}
+
 static void gaussians_back(struct nn_tape *t, void *ctx)
 {
 	const struct radial_rule *r = ctx;
@@ -130,7 +136,7 @@ static struct nn_var *schnet_quick(struct nn_tape *t, struct nn_params *ps, cons
 {
 	const struct nn_points *p = c->p;
 	/* the slope of an interpolation is one order less exact than its value */
-	int64_t n_node = nn_schnet_nodes(c->n_gaussian) * (c->pos->g ? 2 : 1);
+	int64_t n_node = table_nodes(c->n_gaussian) * (c->pos->g ? 2 : 1);
 	const struct nn_filter_table *f = nn_filter_table_new(t, p, c->pos, c->cutoff_ang, n_node);
 	struct nn_var *gaussians = radial(t, f->dist, c->n_gaussian, c->cutoff_ang);
 	struct nn_var *cosine = radial(t, f->dist, 0, c->cutoff_ang);
@@ -155,11 +161,6 @@ static struct nn_var *schnet_quick(struct nn_tape *t, struct nn_params *ps, cons
 	if (c->sum)
 		return read_out(t, nn_linear_named(t, ps, nn_name("%slin2", prefix).s, h), p, true);
 	return nn_linear_named(t, ps, nn_name("%slin2", prefix).s, read_out(t, h, p, false));
-}
-
-int64_t nn_schnet_nodes(int n_gaussian)
-{
-	return 3 + (509 * ((int64_t)n_gaussian - 1) + 48) / 49;
 }
 
 struct nn_var *nn_schnet(struct nn_tape *t, struct nn_params *ps, const char *prefix, int n_block, double cutoff_ang,

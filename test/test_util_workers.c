@@ -234,15 +234,12 @@ static void test_failure(void)
 	tap_ok(!whole(&p), "results out of order would be seen");
 }
 
-static void test_speed(void)
+static void test_many(void)
 {
 	struct plan p = usual;
 	struct err e = {0};
 	p.n_job = 100000;
-	double t0 = now_s();
-	int rc = run(&p, 2, 5, &e);
-	double rate = (double)p.n_job / (now_s() - t0);
-	tap_ok(!rc && whole(&p) && rate > 20000, "%.0f small jobs a second", rate);
+	tap_ok(!run(&p, 2, 5, &e) && whole(&p), "100,000 small jobs");
 }
 
 struct squares {
@@ -281,7 +278,7 @@ int main(void)
 	test_shared();
 	test_crash();
 	test_failure();
-	test_speed();
+	test_many();
 	test_pool();
 	return tap_done();
 }
