@@ -92,6 +92,60 @@ static int fill_work(struct work *w, const struct babel_mol *b, bool fixed_h)
 	return 0;
 }
 
+/* Hydrogens of atom i by the valence that its file states (CTfile's 15 and -1 are 0); 0 says nothing. */
+static void state_valence(struct work *w, int32_t i, long valence)
+{
+	long sum = 0;
+	if (!valence || i >= w->n_atom)
+		return;
+	for (int32_t p = w->adj_start[i]; p < w->adj_start[i + 1]; p++) {
+		const struct work_bond *o = &w->bond[w->adj[p]];
+		if (o->type < WORK_SINGLE || o->type > WORK_TRIPLE)
+			return;
+		sum += o->type;
+	}
+	valence = valence < 0 || valence == 15 ? 0 : valence;
+	w->atom[i].n_h = (int16_t)(valence > sum && valence < 15 ? valence - sum : 0);
+	w->atom[i].no_implicit = true;
+}
+
+/* Valences of a molfile's atom lines, which Open Babel passes over: columns 49 to 51 of V2000, VAL= of V3000. */
+static void valences_from_text(struct work *w, const char *text, size_t n)
+{
+	const char *end = text + n, *next;
+	bool v3000 = false, in_atoms = false, goes_on = false;
+	int32_t i = -1, n_listed = 0;
+	for (int k = 0; text < end; k++, text = next) {
+		char line[256] = "";
+		const char *eol = memchr(text, '\n', (size_t)(end - text)), *v;
+		next = eol ? eol + 1 : end;
+		size_t length = (size_t)((eol ? eol : end) - text);
+		memcpy(line, text, length < sizeof line ? length : sizeof line - 1);
+		if (k == 3)
+			v3000 = strstr(line, "V3000") != NULL;
+		if (k == 3) {
+			line[3] = '\0';
+			n_listed = (int32_t)strtol(line, NULL, 10);
+		}
+		if (k > 3 && !v3000) {
+			if (++i >= n_listed)
+				return;
+			line[51] = '\0';
+			state_valence(w, i, length >= 51 ? strtol(line + 48, NULL, 10) : 0);
+		} else if (k > 3 && !strncmp(line, "M  V30 ", 7)) {
+			if (strstr(line, "END ATOM"))
+				return;
+			if (in_atoms && !goes_on)
+				i++;
+			if (in_atoms && (v = strstr(line, " VAL=")))
+				state_valence(w, i, strtol(v + 5, NULL, 10));
+			line[strcspn(line, "\r")] = '\0';
+			goes_on = in_atoms && line[strlen(line) - 1] == '-';
+			in_atoms = in_atoms || strstr(line, "BEGIN ATOM");
+		}
+	}
+}
+
 static void difference(const double *a, const double *b, double *d)
 {
 	for (int q = 0; q < 3; q++)
@@ -252,6 +306,8 @@ int work_parse_babel(struct work *w, int format, const char *text, size_t n, str
 	}
 	code = fill_work(w, &b, format == 0);
 	if (!code) {
+		if (format == 1)
+			valences_from_text(w, text, n);
 		if (format == 0)
 			stereo_from_reader(w, &b);
 		else

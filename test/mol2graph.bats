@@ -138,6 +138,21 @@ agreement() {
 	assert_line "6,6,8,8"
 }
 
+@test "a molfile's stated valence rules its hydrogens: sodium is no hydride" {
+	{
+		printf 'a\n\n\n  1  0  0  0  0  0            999 V2000\n    0.0000    0.0000    0.0000 Na  0  0  0  0  0 15\nM  END\n$$$$\n'
+		printf 'b\n\n\n  1  0  0  0  0  0            999 V2000\n    0.0000    0.0000    0.0000 P   0  0  0  0  0  5\nM  END\n$$$$\n'
+		printf 'c\n\n\n  2  1  0  0  0  0            999 V2000\n    0.0000    0.0000    0.0000 C   0  0\n    1.8000    0.0000    0.0000 S   0  0  0  0  0  4\n  1  2  1  0\nM  END\n$$$$\n'
+		printf 'd\n\n\n  0  0  0     0  0            999 V3000\nM  V30 BEGIN CTAB\nM  V30 COUNTS 2 0 0 0 0\nM  V30 BEGIN ATOM\n'
+		printf 'M  V30 1 Na 0 0 0 0 VAL=-1\nM  V30 2 O 3 0 0 0\nM  V30 END ATOM\nM  V30 END CTAB\nM  END\n$$$$\n'
+	} > v.sdf
+	run -0 bash -c "mol2graph v.sdf | tscat --smiles"
+	assert_line "[Na] a"
+	assert_line "[PH5] b"
+	assert_line "C[SH3] c"
+	assert_line "[Na].O d"
+}
+
 @test "the same bytes from a file, a pipe, twice" {
 	printf 'CCO ethanol\nc1ccccc1 benzene\n' > a.smi
 	mol2graph --scaffold --fp --canonical a.smi > o1
