@@ -8,7 +8,7 @@
 #include <string.h>
 
 static const double APART_ANG = 3;
-static const double SPREAD_KCAL = 1.5;  /* of the turns of further conformers */
+static const double SPREAD_KCAL = 2.5;  /* of the turns of further conformers */
 static const double AGREE_KCAL = 0.5;   /* two shapes so near are one */
 enum { N_SHAPE = 3 };                   /* shapes from which the first conformer is chosen, where rings are loose */
 enum { N_DESCENT = 2 };                 /* searches of the turns of each of them */
