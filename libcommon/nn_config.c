@@ -138,7 +138,7 @@ void nn_config_preset(struct nn_config *c, enum nn_preset p)
 	    .hyper_width = size[p].hyper,
 	    .hyper_layers = 1,
 	    .memory_slots = size[p].slots,
-	    .tau_mem = 0.1,
+	    .tau_mem = 0.05,
 	    .beta = 0.25,
 	    .w_swap = 1,
 	    .tau_swap = 0.1,
