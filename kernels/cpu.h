@@ -11,11 +11,7 @@
  * starts. Sums keep their order and nothing is contracted, so that all versions give the same bytes. Nothing on other
  * compilers and processors, and under sanitizers (which cannot run before the choice).
  */
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(MOLRILL_SAN)
-#define K_SIMD __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
-#else
-#define K_SIMD
-#endif
+#define K_SIMD UTIL_CLONES("default", "arch=x86-64-v3", "arch=x86-64-v4")
 
 /* In front of a loop whose rounds do not touch each other's memory, which the compiler cannot see. */
 #if defined(__GNUC__) && !defined(__clang__)
@@ -47,6 +43,13 @@ void cpu_gemm_pieces(bool ta, int64_t m, int64_t n, int64_t kk, const real *a, i
 void cpu_gemm_blocks(bool tb, int64_t m, int64_t n, int64_t kk, double alpha, const real *a, int64_t lda, const real *b,
 		     int64_t ldb, real *c, int64_t ldc);
 
+/* Sum over chunks of part[chunk * stride], in their order. */
+double cpu_over_chunks(const double *part, int64_t n_chunk, int64_t stride);
+/*
+ * Mean, inverse deviation and running statistics of b from the sums part [n_chunk, 2, d] of x - first and of its square
+ * over n rows; first [d]. The first row of part becomes the means, in double.
+ */
+void cpu_norm_settle(const struct k_batch_norm *b, const real *first, double *part, int64_t n_chunk, double n);
 /* y += x */
 void cpu_line_add(real *restrict y, const real *restrict x, int64_t n);
 /* What a convolution reads at a pixel, channels [from, from + n): z of struct k_conv, of x (at channel from). */

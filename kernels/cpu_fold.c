@@ -30,14 +30,6 @@ static int64_t n_chunk_of(const struct k_batch_norm *b)
 	return cpu_n_chunk(b->n, cpu_rows_of(b->d));
 }
 
-static double over_chunks(const double *part, int64_t n_chunk, int64_t stride)
-{
-	double sum = 0;
-	for (int64_t i = 0; i < n_chunk; i++)
-		sum += part[i * stride];
-	return sum;
-}
-
 /* ---- statistics ------------------------------------------------------------------------------------------------- */
 
 /* Sums of x - first and of its square over n rows: `first`, a row, is near the mean, so that nothing is lost when the
@@ -84,22 +76,11 @@ static void moments_chunk(void *ctx, int64_t chunk, int thread)
 /* Means in double, for the shift: until the next use of scratch slot 0. */
 static const double *statistics(const struct kernels *k, const struct k_batch_norm *b, const real *x)
 {
-	int64_t n_chunk = n_chunk_of(b), d = b->d;
-	double n = (double)b->n;
-	struct fold_job j = {.b = b, .x = x, .part = cpu_scratch(k, 0, (size_t)(n_chunk * 2 * d + 1) * sizeof(double))};
+	int64_t n_chunk = n_chunk_of(b);
+	struct fold_job j = {
+	    .b = b, .x = x, .part = cpu_scratch(k, 0, (size_t)(n_chunk * 2 * b->d + 1) * sizeof(double))};
 	cpu_run(k, n_chunk, moments_chunk, &j);
-	for (int64_t c = 0; c < d; c++) {
-		double s = over_chunks(j.part + c, n_chunk, 2 * d) / n;
-		double var = over_chunks(j.part + d + c, n_chunk, 2 * d) / n - s * s, mean = (double)x[c] + s;
-		var = var > 0 ? var : 0;
-		b->mean[c] = (real)mean;
-		b->inv[c] = (real)(1 / sqrt(var + b->eps));
-		b->run_mean[c] = (real)((1 - b->momentum) * (double)b->run_mean[c] + b->momentum * mean);
-		if (n > 1)
-			b->run_var[c] =
-			    (real)((1 - b->momentum) * (double)b->run_var[c] + b->momentum * var * n / (n - 1));
-		j.part[c] = mean; /* its sum has been read */
-	}
+	cpu_norm_settle(b, x, j.part, n_chunk, (double)b->n);
 	return j.part;
 }
 
@@ -266,7 +247,8 @@ static void norm_fold_back(const struct kernels *k, const struct k_batch_norm *b
 		return;
 	cpu_run(k, n_chunk, back_sums_chunk, &j);
 	for (int64_t c = 0; c < d; c++) {
-		double s = over_chunks(j.part + c, n_chunk, 2 * d), q = over_chunks(j.part + d + c, n_chunk, 2 * d);
+		double s = cpu_over_chunks(j.part + c, n_chunk, 2 * d),
+		       q = cpu_over_chunks(j.part + d + c, n_chunk, 2 * d);
 		if (g_bias)
 			g_bias[c] += (real)s;
 		if (g_weight)

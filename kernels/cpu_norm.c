@@ -46,7 +46,7 @@ static double count_rows(const struct k_batch_norm *b)
 	return n;
 }
 
-static double gather_part(const double *part, int64_t n_chunk, int64_t stride)
+double cpu_over_chunks(const double *part, int64_t n_chunk, int64_t stride)
 {
 	double sum = 0;
 	for (int64_t i = 0; i < n_chunk; i++)
@@ -54,17 +54,12 @@ static double gather_part(const double *part, int64_t n_chunk, int64_t stride)
 	return sum;
 }
 
-static void batch_statistics(const struct kernels *k, const struct k_batch_norm *b, const real *x)
+void cpu_norm_settle(const struct k_batch_norm *b, const real *first, double *part, int64_t n_chunk, double n)
 {
-	int64_t n_chunk = cpu_n_chunk(b->n, CPU_ROWS);
-	struct bn_job j = {
-	    .b = b, .x = x, .part = cpu_scratch(k, 0, (size_t)(n_chunk * 2 * b->d + 1) * sizeof(double))};
-	double n = count_rows(b);
-	cpu_run(k, n_chunk, moments_chunk, &j);
 	for (int64_t c = 0; c < b->d; c++) {
-		double s = gather_part(j.part + c, n_chunk, 2 * b->d) / n;
-		double var = gather_part(j.part + b->d + c, n_chunk, 2 * b->d) / n - s * s;
-		double mean = (double)x[c] + s;
+		double s = cpu_over_chunks(part + c, n_chunk, 2 * b->d) / n;
+		double var = cpu_over_chunks(part + b->d + c, n_chunk, 2 * b->d) / n - s * s;
+		double mean = (double)first[c] + s;
 		var = var > 0 ? var : 0;
 		b->mean[c] = (real)mean;
 		b->inv[c] = (real)(1 / sqrt(var + b->eps));
@@ -72,7 +67,17 @@ static void batch_statistics(const struct kernels *k, const struct k_batch_norm 
 		if (n > 1)
 			b->run_var[c] =
 			    (real)((1 - b->momentum) * (double)b->run_var[c] + b->momentum * var * n / (n - 1));
+		part[c] = mean; /* its sum has been read */
 	}
+}
+
+static void batch_statistics(const struct kernels *k, const struct k_batch_norm *b, const real *x)
+{
+	int64_t n_chunk = cpu_n_chunk(b->n, CPU_ROWS);
+	struct bn_job j = {
+	    .b = b, .x = x, .part = cpu_scratch(k, 0, (size_t)(n_chunk * 2 * b->d + 1) * sizeof(double))};
+	cpu_run(k, n_chunk, moments_chunk, &j);
+	cpu_norm_settle(b, x, j.part, n_chunk, count_rows(b));
 }
 
 K_SIMD static void normalise_row(real *restrict y, const real *restrict x, const real *restrict mean,
@@ -228,8 +233,8 @@ static void batch_norm_back(const struct kernels *k, const struct k_batch_norm *
 	double n = count_rows(b);
 	cpu_run(k, n_chunk, back_sums_chunk, &j);
 	for (int64_t c = 0; c < b->d; c++) {
-		double s = gather_part(j.part + c, n_chunk, 2 * b->d);
-		double q = gather_part(j.part + b->d + c, n_chunk, 2 * b->d);
+		double s = cpu_over_chunks(j.part + c, n_chunk, 2 * b->d);
+		double q = cpu_over_chunks(j.part + b->d + c, n_chunk, 2 * b->d);
 		if (g_bias)
 			g_bias[c] += (real)s;
 		if (g_weight)
@@ -356,7 +361,7 @@ static void graph_norm_back(const struct kernels *k, const struct k_graph_norm *
 	cpu_run(k, g->n_graph, graph_back_chunk, &j);
 	for (int w = 0; w < 3; w++)
 		for (int64_t c = 0; c < d && out[w]; c++)
-			out[w][c] += (real)gather_part(j.part + w * d + c, g->n_graph, 3 * d);
+			out[w][c] += (real)cpu_over_chunks(j.part + w * d + c, g->n_graph, 3 * d);
 }
 
 void kernels_cpu_norm(struct kernels *k)

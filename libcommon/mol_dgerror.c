@@ -60,8 +60,7 @@ void mol_dgerror_pad(const struct mol_dgerror *f, double *x)
  * All pairs. Vectors of four whatever the machine, summed in a fixed order: the result does not depend on what the
  * compiler makes of them. A pad entry has bounds 0 and infinity: it adds nothing.
  */
-__attribute__((target_clones("avx2", "default"))) static double pairs_value(const struct mol_dgerror *f,
-									    const double *pos, double *grad)
+UTIL_CLONES("avx2", "default") static double pairs_value(const struct mol_dgerror *f, const double *pos, double *grad)
 {
 	int np = f->np;
 	const double *px = pos, *py = pos + np, *pz = pos + 2 * np, *pw = pos + 3 * np;

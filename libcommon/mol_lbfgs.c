@@ -29,15 +29,8 @@ struct mol_lbfgs *mol_lbfgs_new(struct arena *a, int n_max)
 	return w;
 }
 
-/* Versions for wider registers, chosen when the program starts; a sanitizer's build cannot choose that early. */
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(MOLRILL_SAN)
-#define SIMD __attribute__((optimize("O3"), target_clones("avx2", "default")))
-#else
-#define SIMD
-#endif
-
 /* Sixteen running sums: their fixed order makes the result the same whatever the width of the machine's vectors. */
-SIMD static double dot(int n, const double *restrict a, const double *restrict b)
+UTIL_O3 UTIL_CLONES("avx2", "default") static double dot(int n, const double *restrict a, const double *restrict b)
 {
 	double s[16] = {0};
 	int i = 0;
@@ -51,7 +44,8 @@ SIMD static double dot(int n, const double *restrict a, const double *restrict b
 	return (s[0] + s[1]) + (s[2] + s[3]);
 }
 
-SIMD static void add_scaled(int n, double c, const double *restrict a, double *restrict b)
+UTIL_O3 UTIL_CLONES("avx2", "default") static void add_scaled(int n, double c, const double *restrict a,
+							      double *restrict b)
 {
 	for (int i = 0; i < n; i++)
 		b[i] += c * a[i];

@@ -91,13 +91,6 @@ struct mmff_pairs *mmff_pairs_new(const struct mmff_types *t, struct arena *a)
 
 /* ---- vectors ------------------------------------------------------------------------ */
 
-/* Versions for wider registers, chosen when the program starts; a sanitizer's build cannot choose that early. */
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(MOLRILL_SAN)
-#define SIMD __attribute__((target_clones("avx2", "default")))
-#else
-#define SIMD
-#endif
-
 /* A macro, since a vector that is wider than the machine's has no way of its own into a function. */
 #ifdef __SSE2__
 typedef double half_lanes __attribute__((vector_size(16)));
@@ -119,7 +112,8 @@ typedef double half_lanes __attribute__((vector_size(16)));
  * Vectors of four whatever the machine, summed in a fixed order: the result does not depend on what the compiler makes
  * of them. One division serves four quotients.
  */
-SIMD static void sum_pairs(const struct mmff_pairs *p, double *vdw_kcal, double *electrostatic_kcal)
+UTIL_CLONES("avx2", "default")
+static void sum_pairs(const struct mmff_pairs *p, double *vdw_kcal, double *electrostatic_kcal)
 {
 	int np = p->n_padded;
 	const double *px = p->place, *py = px + np, *pz = py + np;

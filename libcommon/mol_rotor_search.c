@@ -20,13 +20,6 @@ static const float FAR_ANG = 1e4F;     /* where atoms stand that do not count */
 static const float SCREENED = 0.5F, CAP_KCAL = 5;
 static const double GAIN_KCAL = 0.05; /* no turn for less */
 
-/* Versions for wider registers, chosen when the program starts; a sanitizer's build cannot choose that early. */
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(MOLRILL_SAN)
-#define SIMD __attribute__((target_clones("avx2", "default")))
-#else
-#define SIMD
-#endif
-
 /* A macro, since a vector that is wider than the machine's has no way of its own into a function. */
 #ifdef __SSE2__
 typedef float half_lanes __attribute__((vector_size(16)));
@@ -48,8 +41,8 @@ typedef float half_lanes __attribute__((vector_size(16)));
  * Energy of the atoms list [n], standing at pos [n, 3], with all atoms of place [3, np]: MMFF94's buffered 14-7 and
  * Coulomb terms, capped. Vectors of eight whatever the machine, summed in a fixed order.
  */
-SIMD static double sum_pairs(const struct mol_rotors *w, int n, const int32_t *list, const float *pos,
-			     const float *place)
+UTIL_CLONES("avx2", "default")
+static double sum_pairs(const struct mol_rotors *w, int n, const int32_t *list, const float *pos, const float *place)
 {
 	int np = w->np;
 	const float *px = place, *py = place + np, *pz = place + 2 * np;

@@ -8,8 +8,7 @@ typedef double lanes __attribute__((vector_size(32), aligned(32)));
 enum { N_POWER = 10 };
 
 /* G v for four vectors at once, one lane each. */
-__attribute__((target_clones("avx2", "default"))) static void multiply(int n, int stride, const double *g,
-								       const lanes *v, lanes *out)
+UTIL_CLONES("avx2", "default") static void multiply(int n, int stride, const double *g, const lanes *v, lanes *out)
 {
 	for (int i = 0; i < n; i++) {
 		lanes s0 = {0, 0, 0, 0}, s1 = s0;

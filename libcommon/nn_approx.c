@@ -20,13 +20,6 @@ enum {
 	LANES = 8,
 };
 
-/* Versions of a loop for wider registers, chosen when the program starts; all give the same bytes. */
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(MOLRILL_SAN)
-#define SIMD __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4"), optimize("O3")))
-#else
-#define SIMD
-#endif
-
 struct nn_approx {
 	const struct kernels *k;
 	enum nn_distance metric;
@@ -173,7 +166,8 @@ static int64_t smaller(int64_t a, int64_t b)
 /* ---- lists ------------------------------------------------------------------- */
 
 /* score = x . centre - half, more where nearer; the first of equals. */
-SIMD static int64_t best_of(const real *score, const real *half, int64_t n)
+UTIL_O3 UTIL_CLONES("default", "arch=x86-64-v3", "arch=x86-64-v4") static int64_t
+    best_of(const real *score, const real *half, int64_t n)
 {
 	int64_t best = 0;
 	for (int64_t l = 1; l < n; l++)
@@ -347,7 +341,8 @@ static void meeting_set(const struct nn_approx *a, int64_t list, struct meeting 
 			m->seen[at++] = a->member[i];
 }
 
-SIMD static bool group_passes(const real *score, const real *half, real bar)
+UTIL_O3 UTIL_CLONES("default", "arch=x86-64-v3", "arch=x86-64-v4") static bool group_passes(const real *score,
+											    const real *half, real bar)
 {
 	int any = 0;
 	for (int l = 0; l < GROUP; l++)

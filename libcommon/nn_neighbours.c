@@ -48,12 +48,7 @@ struct search {
 };
 
 /* The processor's own instruction where it has one, chosen when the program starts. */
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(MOLRILL_SAN)
-#define POPCOUNT __attribute__((target_clones("default", "popcnt")))
-#else
-#define POPCOUNT
-#endif
-POPCOUNT int64_t nn_bits_shared(const uint8_t *a, const uint8_t *b, int64_t d)
+UTIL_CLONES("default", "popcnt") int64_t nn_bits_shared(const uint8_t *a, const uint8_t *b, int64_t d)
 {
 	int64_t both = 0, i = 0;
 	for (; i + 8 <= d; i += 8) {

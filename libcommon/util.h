@@ -55,6 +55,19 @@ int err_add_place(struct err *e, const char *file, int64_t record, int64_t offse
 /* Writes "FILE: record N: byte N: message" (what is known of it) into buf. Returns buf. */
 const char *err_text(const struct err *e, char *buf, size_t nbytes);
 
+/*
+ * In front of a function of plain loops or fixed vectors: versions of it for the instruction sets named, chosen when
+ * the program starts. Nothing on other compilers and processors, nor under sanitizers, which cannot run before the
+ * choice.
+ */
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(MOLRILL_SAN) && !defined(__cplusplus)
+#define UTIL_CLONES(...) __attribute__((target_clones(__VA_ARGS__)))
+#define UTIL_O3 __attribute__((optimize("O3")))
+#else
+#define UTIL_CLONES(...)
+#define UTIL_O3
+#endif
+
 /* ---- arenas (util_arena.c) ---------------------------------------------- */
 
 /* Bump allocator: grows by blocks, frees all at once. Not thread safe. A reset arena settles on one block. */

@@ -2,6 +2,7 @@
 #include "mol_conf.h"
 #include "mol_dg.h"
 #include "mol_lbfgs.h"
+#include "mol_made.h"
 #include "tap.h"
 
 #include <stdlib.h>
@@ -10,15 +11,12 @@ static struct arena *mem;
 
 static const struct mol *load(const char *smiles)
 {
-	struct mol_parse_opts o = {false};
-	struct mol_reject why = {0};
-	struct err e = {0};
-	struct mol *m = NULL;
-	if (mol_parse_smiles(smiles, &o, mem, &m, &why, &e) < 0) {
-		tap_ok(false, "%s is read: %s %s", smiles, why.msg, e.msg);
+	const struct mol *m = made_molecule(smiles, mem);
+	if (!m) {
+		tap_ok(false, "%s is read", smiles);
 		exit(tap_done());
 	}
-	return mol_add_hydrogens(m, mem);
+	return m;
 }
 
 static struct mol_conf_set *embed(const struct mol *m, int n, uint64_t seed)

@@ -1,6 +1,6 @@
 /* test_mol_ff.c - force fields: energies known from elsewhere, gradients by differences, minimisation. */
 #include "mol_conf.h"
-#include "mol_ff.h"
+#include "mol_made.h"
 
 #include "tap.h"
 
@@ -37,32 +37,11 @@ static const struct {
 			   -0.939, -1.031, -1.363, -0.838, -1.939, 0.159,  -2.034, -0.612, 0.050}},
 };
 
-static struct mol *with_hydrogens(const char *smiles, struct arena *a)
-{
-	struct mol_parse_opts o = {0};
-	struct mol_reject why;
-	struct err e = {0};
-	struct mol *m;
-	if (mol_parse_smiles(smiles, &o, a, &m, &why, &e)) {
-		printf("# %s: %s\n", smiles, why.msg);
-		return NULL;
-	}
-	return mol_add_hydrogens(m, a);
-}
-
-static struct mol_ff *field(const struct mol *m, enum mol_ff_kind kind, struct arena *a)
-{
-	struct mol_reject why;
-	struct err e = {0};
-	struct mol_ff *ff;
-	return mol_ff_new(m, kind, a, &ff, &why, &e) ? NULL : ff;
-}
-
 static void test_known(struct arena *a)
 {
 	for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
-		struct mol *m = with_hydrogens(known[i].smiles, a);
-		struct mol_ff *ff = m ? field(m, MOL_FF_UFF, a) : NULL;
+		struct mol *m = made_molecule(known[i].smiles, a);
+		struct mol_ff *ff = m ? made_field(m, MOL_FF_UFF, a) : NULL;
 		double terms[MOL_FF_N_TERM], sum = 0;
 		tap_near(ff ? mol_ff_energy_kcal(ff, known[i].pos, NULL, terms) : NAN, known[i].energy_kcal, 1e-3,
 			 known[i].smiles);
@@ -72,33 +51,13 @@ static void test_known(struct arena *a)
 	}
 }
 
-/* Largest difference between the gradient and central differences, relative to the largest entry. */
-static double gradient_error(const struct mol_ff *ff, int n, double *pos, double spoil)
-{
-	double *g = malloc(3 * (size_t)n * sizeof *g), worst = 0, top = 1e-9;
-	mol_ff_energy_kcal(ff, pos, g, NULL);
-	g[0] += spoil;
-	for (int i = 0; i < 3 * n; i++) {
-		double x = pos[i], h = 1e-5;
-		pos[i] = x + h;
-		double up = mol_ff_energy_kcal(ff, pos, NULL, NULL);
-		pos[i] = x - h;
-		double down = mol_ff_energy_kcal(ff, pos, NULL, NULL);
-		pos[i] = x;
-		worst = fmax(worst, fabs((up - down) / (2 * h) - g[i]));
-		top = fmax(top, fabs(g[i]));
-	}
-	free(g);
-	return worst / top;
-}
-
 static void test_gradient(struct arena *a)
 {
 	static const char *const smiles[] = {"CC(=O)NC", "c1ccc2[nH]ccc2c1", "CP(=O)(O)OC",  "FS(F)(F)(F)(F)F",
 					     "C1CC1C=C", "CC#N.Cl",          "C[Si](C)(C)Br"};
 	for (size_t i = 0; i < sizeof smiles / sizeof *smiles; i++) {
-		struct mol *m = with_hydrogens(smiles[i], a);
-		struct mol_ff *ff = m ? field(m, MOL_FF_UFF, a) : NULL;
+		struct mol *m = made_molecule(smiles[i], a);
+		struct mol_ff *ff = m ? made_field(m, MOL_FF_UFF, a) : NULL;
 		if (!tap_ok(ff != NULL, "%s has a force field", smiles[i]))
 			continue;
 		double *pos = arena_alloc(a, 3 * (size_t)m->n_atom * sizeof *pos);
@@ -107,19 +66,19 @@ static void test_gradient(struct arena *a)
 		for (int k = 0; k < 3 * m->n_atom;
 		     k++) /* a loose cloud: every term far from its minimum, none at a pole */
 			pos[k] = 1.7 * (k / 3 % 5) * (k % 3 == 0) + 1.9 * (k / 15) * (k % 3 == 1) + rng_uniform(&r);
-		double err = gradient_error(ff, m->n_atom, pos, 0);
+		double err = made_gradient_error(ff, m->n_atom, pos, 0);
 		tap_ok(err <= 1e-5, "%s: gradient equals differences (%.1e)", smiles[i], err);
 	}
-	struct mol *m = with_hydrogens("CCO", a);
+	struct mol *m = made_molecule("CCO", a);
 	double pos[64];
 	memcpy(pos, known[0].pos, sizeof pos);
-	tap_ok(gradient_error(field(m, MOL_FF_UFF, a), m->n_atom, pos, 1) > 1e-3, "a wrong gradient is seen");
+	tap_ok(made_gradient_error(made_field(m, MOL_FF_UFF, a), m->n_atom, pos, 1) > 1e-3, "a wrong gradient is seen");
 }
 
 static void test_minimise(struct arena *a)
 {
-	struct mol *m = with_hydrogens("CCO", a);
-	struct mol_ff *ff = field(m, MOL_FF_UFF, a);
+	struct mol *m = made_molecule("CCO", a);
+	struct mol_ff *ff = made_field(m, MOL_FF_UFF, a);
 	struct mol_lbfgs_opts o = {.max_iter = 500, .g_tol = 1e-4, .max_step = 0.3};
 	struct mol_lbfgs_result r;
 	double pos[64], grad[64];
@@ -137,8 +96,8 @@ static void test_perchlorate(struct arena *a)
 	static const char *const salts[] = {"[O-][Cl+3]([O-])([O-])[O-]", "[O-]Cl(=O)(=O)=O", "[O-]I(=O)=O",
 					    "[O-]Br=O"};
 	for (size_t i = 0; i < sizeof salts / sizeof *salts; i++) {
-		struct mol *m = with_hydrogens(salts[i], a);
-		struct mol_ff *ff = m ? field(m, MOL_FF_UFF, a) : NULL;
+		struct mol *m = made_molecule(salts[i], a);
+		struct mol_ff *ff = m ? made_field(m, MOL_FF_UFF, a) : NULL;
 		struct mol_lbfgs_opts o = {.max_iter = 500, .g_tol = 1e-4, .max_step = 0.3};
 		struct mol_lbfgs_result r;
 		double pos[15], widest = -1, narrowest = 1;
@@ -171,8 +130,8 @@ static void test_perchlorate(struct arena *a)
 
 static void test_refusal(struct arena *a)
 {
-	struct mol *m = with_hydrogens("[*]CC", a);
-	tap_ok(!m || !field(m, MOL_FF_UFF, a), "an atom that is no element has no parameters");
+	struct mol *m = made_molecule("[*]CC", a);
+	tap_ok(!m || !made_field(m, MOL_FF_UFF, a), "an atom that is no element has no parameters");
 }
 
 int main(void)

@@ -1,7 +1,7 @@
 /* test_mol_mmff.c - MMFF94 and MMFF94s: energies known from elsewhere, charges, gradients by differences, refusals. */
 #include "mol_conf.h"
-#include "mol_ff.h"
 #include "mol_ff_metric.h"
+#include "mol_made.h"
 #include "mol_mmff.h"
 
 #include "tap.h"
@@ -87,32 +87,11 @@ static const struct {
 };
 enum { N_KNOWN = sizeof known / sizeof *known };
 
-static struct mol *with_hydrogens(const char *smiles, struct arena *a)
-{
-	struct mol_parse_opts o = {0};
-	struct mol_reject why;
-	struct err e = {0};
-	struct mol *m;
-	if (mol_parse_smiles(smiles, &o, a, &m, &why, &e)) {
-		printf("# %s: %s\n", smiles, why.msg);
-		return NULL;
-	}
-	return mol_add_hydrogens(m, a);
-}
-
-static struct mol_ff *field(const struct mol *m, enum mol_ff_kind kind, struct arena *a)
-{
-	struct mol_reject why;
-	struct err e = {0};
-	struct mol_ff *ff;
-	return !m || mol_ff_new(m, kind, a, &ff, &why, &e) ? NULL : ff;
-}
-
 static void test_known(struct arena *a)
 {
 	for (int i = 0; i < N_KNOWN; i++) {
-		struct mol *m = with_hydrogens(known[i].smiles, a);
-		struct mol_ff *ff = field(m, MOL_FF_MMFF94, a), *s = field(m, MOL_FF_MMFF94S, a);
+		struct mol *m = made_molecule(known[i].smiles, a);
+		struct mol_ff *ff = made_field(m, MOL_FF_MMFF94, a), *s = made_field(m, MOL_FF_MMFF94S, a);
 		double terms[MOL_FF_N_TERM], sum = 0;
 		tap_near(ff ? mol_ff_energy_kcal(ff, known[i].pos, NULL, terms) : NAN, known[i].mmff94_kcal, 2e-3,
 			 known[i].smiles);
@@ -123,7 +102,7 @@ static void test_known(struct arena *a)
 			 "MMFF94s");
 	}
 	/* the wrong variant: a static amide nitrogen is not MMFF94's */
-	struct mol_ff *wrong = field(with_hydrogens(known[0].smiles, a), MOL_FF_MMFF94S, a);
+	struct mol_ff *wrong = made_field(made_molecule(known[0].smiles, a), MOL_FF_MMFF94S, a);
 	double off = fabs(mol_ff_energy_kcal(wrong, known[0].pos, NULL, NULL) - known[0].mmff94_kcal);
 	tap_ok(off > 0.1, "MMFF94s in the place of MMFF94 is seen (%.2f kcal/mol)", off);
 }
@@ -140,7 +119,7 @@ static void test_charges(struct arena *a)
 		    {"[Na+].[Cl-]", 0, 0, 1.00}, {"C[N+](C)(C)C", 1, 1, -1.012},   {"CS(C)(=O)=O", 0, 3, -0.65},
 		    {"c1nnn[n-]1", -1, 0, NAN},  {"[O-]S(=O)(=O)[O-]", -2, 0, NAN}};
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-		struct mol *m = with_hydrogens(rows[i].smiles, a);
+		struct mol *m = made_molecule(rows[i].smiles, a);
 		struct mmff_types t;
 		struct mol_reject why;
 		struct err e = {0};
@@ -155,46 +134,27 @@ static void test_charges(struct arena *a)
 	}
 }
 
-/* Largest difference between the gradient and central differences, relative to the largest entry. */
-static double gradient_error(const struct mol_ff *ff, int n, double *pos, double spoil)
-{
-	double *g = malloc(3 * (size_t)n * sizeof *g), worst = 0, top = 1e-9;
-	mol_ff_energy_kcal(ff, pos, g, NULL);
-	g[0] += spoil;
-	for (int i = 0; i < 3 * n; i++) {
-		double x = pos[i], h = 1e-5;
-		pos[i] = x + h;
-		double up = mol_ff_energy_kcal(ff, pos, NULL, NULL);
-		pos[i] = x - h;
-		double down = mol_ff_energy_kcal(ff, pos, NULL, NULL);
-		pos[i] = x;
-		worst = fmax(worst, fabs((up - down) / (2 * h) - g[i]));
-		top = fmax(top, fabs(g[i]));
-	}
-	free(g);
-	return worst / top;
-}
-
 static void test_gradient(struct arena *a)
 {
 	double pos[80];
 	for (int i = 0; i < N_KNOWN; i++) {
-		struct mol *m = with_hydrogens(known[i].smiles, a);
-		struct mol_ff *ff = field(m, MOL_FF_MMFF94, a);
+		struct mol *m = made_molecule(known[i].smiles, a);
+		struct mol_ff *ff = made_field(m, MOL_FF_MMFF94, a);
 		memcpy(pos, known[i].pos, sizeof pos);
-		double err = ff ? gradient_error(ff, m->n_atom, pos, 0) : NAN;
+		double err = ff ? made_gradient_error(ff, m->n_atom, pos, 0) : NAN;
 		tap_ok(err <= 1e-6, "%s: gradient equals differences (%.1e)", known[i].smiles, err);
 	}
-	struct mol *m = with_hydrogens(known[0].smiles, a);
+	struct mol *m = made_molecule(known[0].smiles, a);
 	memcpy(pos, known[0].pos, sizeof pos);
-	tap_ok(gradient_error(field(m, MOL_FF_MMFF94, a), m->n_atom, pos, 1) > 1e-3, "a wrong gradient is seen");
+	tap_ok(made_gradient_error(made_field(m, MOL_FF_MMFF94, a), m->n_atom, pos, 1) > 1e-3,
+	       "a wrong gradient is seen");
 }
 
 /* Atoms upon each other and atoms in a line give numbers. */
 static void test_degenerate(struct arena *a)
 {
-	struct mol *m = with_hydrogens(known[0].smiles, a);
-	struct mol_ff *ff = field(m, MOL_FF_MMFF94, a);
+	struct mol *m = made_molecule(known[0].smiles, a);
+	struct mol_ff *ff = made_field(m, MOL_FF_MMFF94, a);
 	double pos[80] = {0}, grad[80];
 	for (int line = 0; line < 2; line++) {
 		for (int i = 0; i < m->n_atom; i++)
@@ -210,7 +170,7 @@ static void test_refusal(struct arena *a)
 {
 	static const char *const smiles[] = {"C[Se]C", "[Pt](Cl)Cl", "CB(O)O", "FS(F)(F)(F)(F)F", "[H][H]"};
 	for (size_t i = 0; i < sizeof smiles / sizeof *smiles; i++) {
-		struct mol *m = with_hydrogens(smiles[i], a);
+		struct mol *m = made_molecule(smiles[i], a);
 		struct mol_reject why = {0};
 		struct err e = {0};
 		struct mol_ff *ff;
@@ -223,8 +183,8 @@ static void test_refusal(struct arena *a)
 
 static void test_minimise(struct arena *a)
 {
-	struct mol *m = with_hydrogens(known[5].smiles, a);
-	struct mol_ff *ff = field(m, MOL_FF_MMFF94, a);
+	struct mol *m = made_molecule(known[5].smiles, a);
+	struct mol_ff *ff = made_field(m, MOL_FF_MMFF94, a);
 	struct mol_lbfgs_opts o = {.max_iter = 500, .g_tol = 1e-4, .max_step = 0.3};
 	struct mol_lbfgs_result r;
 	double pos[80];
@@ -236,7 +196,7 @@ static void test_minimise(struct arena *a)
 /* What the metric's inverse makes of x, the metric takes back: M = 100 + sum of k v v^T. */
 static void test_metric(struct arena *a)
 {
-	struct mol *m = with_hydrogens("CC1CC1c1ccccc1", a);
+	struct mol *m = made_molecule("CC1CC1c1ccccc1", a);
 	struct ff_metric *w = ff_metric_new(m, a);
 	int32_t n = m->n_atom;
 	double *x = arena_alloc(a, 3 * (size_t)n * sizeof *x), *y = arena_alloc(a, 3 * (size_t)n * sizeof *y),
