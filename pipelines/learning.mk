@@ -1,14 +1,13 @@
 # learning.mk: does pre-training learn? Three views of molecules without labels; then, among molecules that were held
 # out, each view has to find the others; beside that, controls that know less.
 #
-#   make -f pipelines/learning.mk SMILES=FILE [N=21000] [SHARD=0/16] [EPOCHS=6] [BATCH=128] [JOBS=N] [OUT=DIR]
+#   make -f pipelines/learning.mk SMILES=FILE [SHARD=0/16] [EPOCHS=6] [BATCH=128] [JOBS=N] [OUT=DIR]
 #
 # SMILES: one a line. Shown are shares of molecules found at the first place and among the first ten of all held-out
 # molecules (a tie is a miss), and of those with as many atoms; the row `formula` is what the elements alone would find,
 # and the second table what is left when each molecule's positions are dealt anew among its atoms. Curves are SVG.
 
 OUT ?= build/learning
-N ?= 21000
 SHARD ?= 0/16
 HELD ?= 0.0476
 EPOCHS ?= 6
@@ -31,7 +30,7 @@ learning: $(OUT)/retrieval.tsv $(OUT)/shuffled.tsv $(OUT)/losses.svg $(OUT)/memo
 	@printf '\nCurves: %s %s\n' '$(OUT)/losses.svg' '$(OUT)/memory.svg'
 
 $(OUT)/views.mts: $(SMILES) $(call tools,mol2graph molsplit conf3d mol2img)
-	$(start) mol2graph -j $(JOBS) --shard $(SHARD) --limit $(N) --rejects $(OUT)/rejects.graph.tsv $(SMILES) \
+	$(start) mol2graph -j $(JOBS) --shard $(SHARD) --rejects $(OUT)/rejects.graph.tsv $(SMILES) \
 		| molsplit --by random --frac '$(shell awk 'BEGIN { print 1 - $(HELD) "," $(HELD) ",0" }')' --seed 1 \
 		| conf3d -j $(JOBS) --rejects $(OUT)/rejects.conf3d.tsv | mol2img -j $(JOBS) --size 96 $(finish)
 $(OUT)/model.mts: $(OUT)/views.mts $(call tools,molsplit train)
