@@ -194,9 +194,10 @@ struct nn_var *nn_gnn(struct nn_tape *t, struct nn_params *ps, const char *prefi
 /* Conformers of a batch, concatenated. Host memory. */
 struct nn_points {
 	int64_t n_mol, n_atom;
-	const int64_t *z;   /* [n_atom] atomic numbers */
-	const real *pos;    /* [n_atom, 3], angstrom */
-	const int64_t *mol; /* [n_atom] ascending */
+	const int64_t *z;                           /* [n_atom] atomic numbers */
+	const real *pos;                            /* [n_atom, 3], angstrom */
+	const int64_t *mol;                         /* [n_atom] ascending */
+	const struct nn_comenet_features *features; /* of these atoms (nn_geom_prepare); NULL: nn_geom makes them */
 };
 struct nn_geom_config {
 	bool schnet; /* else ComENet */
@@ -206,6 +207,8 @@ struct nn_geom_config {
 	bool bare;                /* SchNet without layers after the last interaction: the mean over atoms as it is */
 };
 void nn_geom_build(struct nn_params *ps, const char *prefix, const struct nn_geom_config *c, uint64_t seed);
+/* Sets p->features, in a, where the encoder has any: work of nn_geom that can be done before. */
+void nn_geom_prepare(struct arena *a, const struct nn_geom_config *c, struct nn_points *p);
 /* Molecule outputs [n_mol, width]: mean over atoms. */
 struct nn_var *nn_geom(struct nn_tape *t, struct nn_params *ps, const char *prefix, const struct nn_geom_config *c,
 		       const struct nn_points *p);

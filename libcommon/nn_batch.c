@@ -9,12 +9,16 @@
 
 struct nn_reading nn_reading_of(const struct nn_model *m)
 {
-	return (struct nn_reading){.views = m->views,
-				   .hu = !strcmp(m->cfg.features, "hu"),
-				   .with_hydrogens = m->cfg.with_hydrogens,
-				   .img_size_px = m->cfg.img_size_px,
-				   .img_channels = m->img_channels,
-				   .gnn = m->k->plain ? (struct nn_gnn_config){0} : nn_encoders_of(&m->cfg).gnn};
+	struct nn_reading r = {.views = m->views,
+			       .hu = !strcmp(m->cfg.features, "hu"),
+			       .with_hydrogens = m->cfg.with_hydrogens,
+			       .img_size_px = m->cfg.img_size_px,
+			       .img_channels = m->img_channels};
+	if (!m->k->plain) {
+		r.gnn = nn_encoders_of(&m->cfg).gnn;
+		r.geom = nn_encoders_of(&m->cfg).geom;
+	}
+	return r;
 }
 
 static int field_need(const struct ts_header *h, const char *name, const char *hint, struct err *e)
@@ -315,6 +319,8 @@ int nn_batch_collate(const struct nn_reading *r, const struct ts_map *const *rec
 	b->points.z = f.z;
 	b->points.pos = f.pos;
 	b->points.mol = f.point_mol;
+	if (r->geom.n_block && b->points.n_mol)
+		nn_geom_prepare(a, &r->geom, &b->points);
 	b->mol3d = f.mol3d;
 	b->molimg = f.molimg;
 	b->img = f.img;

@@ -15,7 +15,8 @@ struct nn_reading {
 	int64_t img_channels; /* of the pictures trained on: 1 or 3; 0: either */
 	int n_task;           /* labels; 0: not read */
 	bool fp, scaffold;
-	struct nn_gnn_config gnn; /* what the atoms are merged for; no layers: they are not, here */
+	struct nn_gnn_config gnn;   /* what the atoms are merged for; no layers: they are not, here */
+	struct nn_geom_config geom; /* what conformers are prepared for; no blocks: they are not, here */
 };
 /* What this model reads; labels, fp and scaffold are off. */
 struct nn_reading nn_reading_of(const struct nn_model *m);

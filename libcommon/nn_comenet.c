@@ -181,7 +181,9 @@ static struct nn_var *quick_blocks(struct nn_tape *t, struct nn_params *ps, cons
 struct nn_var *nn_comenet(struct nn_tape *t, struct nn_params *ps, const char *prefix, int n_block, double cutoff_ang,
 			  const struct nn_points *p)
 {
-	struct nn_comenet_features f = nn_comenet_features_of(nn_tape_arena(t), p, cutoff_ang, false);
+	bool is_there = p->features && p->features->cutoff_ang == cutoff_ang;
+	struct nn_comenet_features f =
+	    is_there ? *p->features : nn_comenet_features_of(nn_tape_arena(t), p, cutoff_ang, false);
 	const struct nn_pair_lists *pairs = nn_pair_lists_new(t, &f.pairs, p->n_atom);
 	struct nn_var *f1 = nn_input(t, f.feature1, f.pairs.n, N_FEATURE1);
 	struct nn_var *f2 = nn_input(t, f.feature2, f.pairs.n, N_FEATURE2);

@@ -173,7 +173,7 @@ static void set_all(struct nn_comenet_features *f, struct arena *a, const struct
 struct nn_comenet_features nn_comenet_features_of(struct arena *a, const struct nn_points *p, double cutoff_ang,
 						  bool angles)
 {
-	struct nn_comenet_features f = {.pairs = nn_pairs_within(a, p, cutoff_ang)};
+	struct nn_comenet_features f = {.cutoff_ang = cutoff_ang, .pairs = nn_pairs_within(a, p, cutoff_ang)};
 	size_t n = (size_t)f.pairs.n + 1, n_atom = (size_t)p->n_atom + 1;
 	double scale[2][N_RADIAL];
 	f.n0 = arena_alloc(a, n_atom * sizeof *f.n0);

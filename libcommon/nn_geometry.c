@@ -41,6 +41,15 @@ void nn_geom_build(struct nn_params *ps, const char *prefix, const struct nn_geo
 		nn_comenet_build(ps, prefix, c, seed);
 }
 
+void nn_geom_prepare(struct arena *a, const struct nn_geom_config *c, struct nn_points *p)
+{
+	if (c->schnet)
+		return;
+	struct nn_comenet_features *f = arena_alloc(a, sizeof *f);
+	*f = nn_comenet_features_of(a, p, c->cutoff_ang, false);
+	p->features = f;
+}
+
 struct nn_var *nn_geom(struct nn_tape *t, struct nn_params *ps, const char *prefix, const struct nn_geom_config *c,
 		       const struct nn_points *p)
 {

@@ -169,6 +169,7 @@ struct nn_var *nn_elements_spread(struct nn_tape *t, const struct nn_elements *e
  * All in the arena; computed in double.
  */
 struct nn_comenet_features {
+	double cutoff_ang;
 	struct nn_pairs pairs;
 	int64_t *n0, *n1;          /* [n_atom] nearest and second nearest; a lone one twice, -1 for none */
 	int64_t *iref, *jref;      /* [pairs] reference atoms of tau */

@@ -5,6 +5,7 @@
  * Built in float and, from the same sources, in double. Adam divides a gradient by its size, also one that is nothing
  * but rounding (that of a bias before BatchNorm); its eps is large in float, so that such steps stay small.
  */
+#include "nn_layer.h"
 #include "nn_optim.h"
 #include "tap.h"
 #include "toy_set.h"
@@ -149,6 +150,21 @@ int main(void)
 		       trials[i].name);
 		arena_free(a);
 	}
+	/* features of conformers made beforehand: the same bytes, and they are what is read */
+	struct nn_batch ready = s.b;
+	struct arena *a = arena_new(0);
+	const struct trial *comenet = &trials[6];
+	struct nn_model *m = model_new(comenet, &fast);
+	nn_geom_prepare(a, &(struct nn_geom_config){.cutoff_ang = m->cfg.cutoff_ang}, &ready.points);
+	nn_model_free(m);
+	train(comenet, &fast, &s.b, loss[0]);
+	train(comenet, &fast, &ready, loss[1]);
+	tap_ok(!memcmp(loss[0], loss[1], sizeof loss[0]), "%s, features made with the batch: the same losses",
+	       comenet->name);
+	ready.points.features->feature1[0] += (real)0.01;
+	train(comenet, &fast, &ready, loss[1]);
+	tap_ok(loss[0][0] != loss[1][0], "mutant: another feature is another loss");
+	arena_free(a);
 	/* mutant: a slightly different rate */
 	struct trial other = trials[0];
 	train(&other, &plain, &s.b, loss[0]);
