@@ -195,3 +195,16 @@ struct nn_comenet_features nn_comenet_features_of(struct arena *a, const struct 
 	set_all(&f, a, p, cutoff_ang, (const double(*)[N_RADIAL])scale);
 	return f;
 }
+
+real *nn_comenet_sums(struct arena *a, const struct nn_comenet_features *f, const real *feature, int n_feature,
+		      const struct nn_elements *by)
+{
+	int64_t width = by->x->n * n_feature;
+	real *sum = arena_calloc(a, (size_t)(by->n_atom * width) + 1, sizeof *sum);
+	for (int64_t e = 0; e < f->pairs.n; e++) {
+		real *to = sum + f->pairs.i[e] * width + by->of[f->pairs.j[e]] * n_feature;
+		for (int q = 0; q < n_feature; q++)
+			to[q] += feature[e * n_feature + q];
+	}
+	return sum;
+}

@@ -180,6 +180,9 @@ struct nn_comenet_features {
 /* theta, phi and tau are NULL without `angles`: their cosines and sines are all that the features need. */
 struct nn_comenet_features nn_comenet_features_of(struct arena *a, const struct nn_points *p, double cutoff_ang,
 						  bool angles);
+/* [n_atom, by->x->n, n_feature]: sums of a feature (f->feature1 or 2) over the neighbours of each element. In a. */
+real *nn_comenet_sums(struct arena *a, const struct nn_comenet_features *f, const real *feature, int n_feature,
+		      const struct nn_elements *by);
 /* One interaction block; f1, f2 [pairs, 12], [pairs, 6]. PREFIX ends with a dot or is empty. */
 struct nn_var *nn_comenet_block(struct nn_tape *t, struct nn_params *ps, const char *prefix, struct nn_var *x,
 				struct nn_var *f1, struct nn_var *f2, const struct nn_pair_lists *pairs,
