@@ -78,7 +78,7 @@ struct k_graph_norm {
 
 /*
  * Pairs of atoms (a < b, each once) whose filter is a row of a table, interpolated: f(e) = sum over r < 4 of
- * w[e, r] table[first[e] + r], the weights of a cubic through four nodes. All but pair and atom in back-end memory.
+ * w[e, r] table[first[e] + r], four nodes of equal steps. All but pair and atom in back-end memory.
  */
 struct k_table {
 	int64_t n_pair, n_row, n_group; /* n_row: of the table */

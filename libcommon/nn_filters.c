@@ -6,27 +6,28 @@
 /* ---- filters from a table: functions of the distance, by cubic interpolation ------------------------------- */
 
 /* Lagrange's weights of the nodes -1, 0, 1 and 2 at s in [0, 1), and their derivatives by s. */
-static void cubic_weights(double s, real *w, real *slope)
+static void cubic_weights(double s, double *w, double *slope)
 {
 	const double a = s + 1, b = s - 1, c = s - 2;
-	w[0] = (real)(-s * b * c / 6);
-	w[1] = (real)(a * b * c / 2);
-	w[2] = (real)(-a * s * c / 2);
-	w[3] = (real)(a * s * b / 6);
-	slope[0] = (real)(-(b * c + s * c + s * b) / 6);
-	slope[1] = (real)((b * c + a * c + a * b) / 2);
-	slope[2] = (real)(-(s * c + a * c + a * s) / 2);
-	slope[3] = (real)((s * b + a * b + a * s) / 6);
+	w[0] = -s * b * c / 6;
+	w[1] = a * b * c / 2;
+	w[2] = -a * s * c / 2;
+	w[3] = a * s * b / 6;
+	slope[0] = -(b * c + s * c + s * b) / 6;
+	slope[1] = (b * c + a * c + a * b) / 2;
+	slope[2] = -(s * c + a * c + a * s) / 2;
+	slope[3] = (s * b + a * b + a * s) / 6;
 }
 
 struct builder {
-	int64_t *pair, *atom, *a, *b, *first, *row;
+	int64_t *pair, *atom, *a, *b, *first;
 	real *w, *slope;
-	double step;
-	int64_t n, n_group, n_row;
+	double cutoff, step;
+	int64_t n, n_group, n_step, low, high; /* nodes that pairs read: low .. high; node g: the distance g step */
 };
 
-static struct builder builder_new(struct arena *m, const struct nn_points *p, int64_t n_node, double step)
+static struct builder builder_new(struct arena *m, const struct nn_points *p, double cutoff, int64_t n_step,
+				  bool slopes)
 {
 	int64_t most = 0, n_group = 0;
 	for (int64_t i = 0, from = 0; i < p->n_atom; i++) {
@@ -41,25 +42,32 @@ static struct builder builder_new(struct arena *m, const struct nn_points *p, in
 				.a = arena_alloc(m, n * sizeof(int64_t)),
 				.b = arena_alloc(m, n * sizeof(int64_t)),
 				.first = arena_alloc(m, n * sizeof(int64_t)),
-				.row = arena_calloc(m, (size_t)n_node + 1, sizeof(int64_t)),
 				.w = arena_alloc(m, 4 * n * sizeof(real)),
-				.slope = arena_alloc(m, 4 * n * sizeof(real)),
-				.step = step,
-				.n_row = n_node};
+				.slope = slopes ? arena_alloc(m, 4 * n * sizeof(real)) : NULL,
+				.cutoff = cutoff,
+				.step = cutoff / (double)n_step,
+				.n_step = n_step,
+				.low = n_step,
+				.high = -1};
 }
 
-/* The pair lies between the nodes first + 1 and first + 2; node g stands for the distance (g - 1) step. */
+/* The pair lies between the nodes first + 1 and first + 2; its weights are those of both factors. */
 static void add_pair(struct builder *b, int64_t i, int64_t j, double dist)
 {
-	double at = dist / b->step, cell = floor(at);
+	double at = dist / b->step, cell = fmin(floor(at), (double)(b->n_step - 1));
+	double angle = acos(-1) / b->cutoff, fade = (cos(angle * dist) + 1) / 2, w[4], slope[4];
+	double fade_slope = b->slope ? -angle * sin(angle * dist) / 2 : 0;
 	int64_t n = b->n++;
 	b->a[n] = i;
 	b->b[n] = j;
-	b->first[n] = (int64_t)cell < b->n_row - 4 ? (int64_t)cell : b->n_row - 4;
-	cubic_weights(at - (double)b->first[n], b->w + 4 * n, b->slope + 4 * n);
+	b->first[n] = (int64_t)cell - 1;
+	b->low = b->first[n] < b->low ? b->first[n] : b->low;
+	b->high = b->first[n] + 3 > b->high ? b->first[n] + 3 : b->high;
+	cubic_weights(at - cell, w, slope);
 	for (int r = 0; r < 4; r++) {
-		b->slope[4 * n + r] = (real)((double)b->slope[4 * n + r] / b->step);
-		b->row[b->first[n] + r] = 1;
+		b->w[4 * n + r] = (real)(fade * w[r]);
+		if (b->slope)
+			b->slope[4 * n + r] = (real)(fade * slope[r] / b->step + fade_slope * w[r]);
 	}
 }
 
@@ -84,32 +92,65 @@ static void add_pairs(struct builder *b, const struct nn_points *p, double cutof
 	}
 }
 
-/* Rows that no pair reads are left out: those that one reads stand side by side all the same. */
-static int64_t drop_rows(struct builder *b, real *dist)
+/*
+ * Every third node of a table is one where the filters themselves are wanted; the two between are made of the ten of
+ * those around them (Lagrange's weights). The pairs' cubic over the finer nodes is then all of the error that is left.
+ */
+enum { FINER = 3, WINDOW = 10, REACH = WINDOW / 2 - 1 }; /* window: from REACH nodes below to REACH + 1 above */
+
+static double window_weight(double s, int r)
 {
-	int64_t n = 0;
-	for (int64_t g = 0; g < b->n_row; g++)
-		if (b->row[g] || g < 4) { /* four at least */
-			dist[n] = (real)((double)(g - 1) * b->step);
-			b->row[g] = n++;
+	double w = 1;
+	for (int i = 0; i < WINDOW; i++)
+		if (i != r)
+			w *= (s + REACH - i) / (r - i);
+	return w;
+}
+
+/* The finer nodes low .. high from nodes of which the first is number `from`, as sparse rows in both directions. */
+static void finer_rows(struct nn_tape *t, struct nn_filter_table *f, int64_t low, int64_t high, int64_t from)
+{
+	struct arena *m = nn_tape_arena(t);
+	int64_t n = 0, n_row = high - low + 1, most = n_row * WINDOW;
+	int64_t *row = arena_alloc(m, (size_t)most * sizeof *row), *node = arena_alloc(m, (size_t)most * sizeof *node);
+	real *w = arena_alloc(m, (size_t)most * sizeof *w), *w_back = arena_alloc(m, (size_t)most * sizeof *w);
+	for (int64_t i = 0; i < n_row; i++) {
+		int64_t third = low + i + FINER; /* -1 is the lowest */
+		for (int r = 0; r < WINDOW; r++) {
+			if (third % FINER == 0 && r != REACH)
+				continue;
+			row[n] = i;
+			node[n] = third / FINER - 1 - REACH + r - from;
+			w[n++] = (real)window_weight((double)(third % FINER) / FINER, r);
 		}
-	for (int64_t e = 0; e < b->n; e++)
-		b->first[e] = b->row[b->first[e]];
-	return n;
+	}
+	struct nn_order back = nn_order_by(m, node, n, f->dist->n);
+	for (int64_t i = 0; i < n; i++)
+		w_back[i] = w[back.item[i]];
+	f->finer = nn_tape_csr(t, row, n, n_row, node);
+	f->finer_back = nn_tape_csr(t, node, n, f->dist->n, row);
+	f->w = nn_input(t, w, n, 1)->v;
+	f->w_back = nn_input(t, w_back, n, 1)->v;
 }
 
 struct nn_filter_table *nn_filter_table_new(struct nn_tape *t, const struct nn_points *p, struct nn_var *pos,
-					    double cutoff_ang, int64_t n_node)
+					    double cutoff_ang, int64_t n_cell)
 {
 	struct arena *m = nn_tape_arena(t);
 	struct nn_filter_table *f = arena_calloc(m, 1, sizeof *f);
-	struct builder b = builder_new(m, p, n_node, cutoff_ang / (double)(n_node - 3));
-	real *dist = arena_alloc(m, (size_t)n_node * sizeof *dist);
+	struct builder b = builder_new(m, p, cutoff_ang, FINER * n_cell, pos && pos->g);
 	add_pairs(&b, p, cutoff_ang);
-	int64_t n_row = drop_rows(&b, dist);
-	f->dist = nn_input(t, dist, n_row, 1);
+	int64_t low = b.n ? b.low : 0, high = b.n ? b.high : 3;
+	for (int64_t e = 0; e < b.n; e++)
+		b.first[e] -= low;
+	int64_t from = (low + FINER) / FINER - 1 - REACH, n_node = (high + FINER) / FINER + 1 + REACH - from;
+	real *dist = arena_alloc(m, (size_t)n_node * sizeof *dist);
+	for (int64_t i = 0; i < n_node; i++)
+		dist[i] = (real)((double)(FINER * (from + i)) * b.step);
+	f->dist = nn_input(t, dist, n_node, 1);
+	finer_rows(t, f, low, high, from);
 	f->t = (struct k_table){.n_pair = b.n,
-				.n_row = n_row,
+				.n_row = high - low + 1,
 				.n_group = b.n_group,
 				.pair = b.pair,
 				.atom = b.atom,
@@ -117,14 +158,37 @@ struct nn_filter_table *nn_filter_table_new(struct nn_tape *t, const struct nn_p
 				.b = nn_tape_index(t, b.b, b.n),
 				.first = nn_tape_index(t, b.first, b.n),
 				.w = nn_input(t, b.w, b.n, 4)->v,
-				.by_first = nn_tape_csr(t, b.first, b.n, n_row, NULL)};
-	if (pos && pos->g) {
+				.by_first = nn_tape_csr(t, b.first, b.n, high - low + 1, NULL)};
+	if (b.slope) {
 		f->t.slope = nn_input(t, b.slope, b.n, 4)->v;
 		f->pairs = arena_calloc(m, 1, sizeof *f->pairs);
 		*f->pairs = (struct nn_pair_lists){.n = b.n, .n_atom = p->n_atom, .j = f->t.b, .i = f->t.a};
 		f->pair_dist = nn_distances(t, pos, f->pairs);
 	}
 	return f;
+}
+
+struct finer_rule {
+	const struct nn_filter_table *f;
+	struct nn_var *x, *y;
+};
+
+static void finer_back(struct nn_tape *t, void *ctx)
+{
+	const struct finer_rule *r = ctx;
+	const struct kernels *k = nn_tape_kernels(t);
+	k->csr_sum(k, &r->f->finer_back, r->y->g, r->f->w_back, r->x->g, r->x->d, true);
+}
+
+struct nn_var *nn_table_rows(struct nn_tape *t, const struct nn_filter_table *f, struct nn_var *x)
+{
+	const struct kernels *k = nn_tape_kernels(t);
+	struct finer_rule *r = arena_calloc(nn_tape_arena(t), 1, sizeof *r);
+	*r = (struct finer_rule){.f = f, .x = x, .y = nn_var_new(t, f->t.n_row, x->d, x->g != NULL)};
+	k->csr_sum(k, &f->finer, x->v, f->w, r->y->v, x->d, false);
+	if (r->y->g)
+		nn_tape_push(t, finer_back, r);
+	return r->y;
 }
 
 struct table_rule {

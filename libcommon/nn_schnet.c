@@ -18,10 +18,10 @@ struct radial_rule {
 	double cutoff;
 };
 
-/* Nodes of the filters' table: 512 for 50 Gaussians, as many to a Gaussian otherwise. */
-static int64_t table_nodes(int n_gaussian)
+/* Steps of the filters' table: 180 for 50 Gaussians, as many to a Gaussian otherwise. */
+static int64_t table_cells(int n_gaussian)
 {
-	return 3 + (509 * ((int64_t)n_gaussian - 1) + 48) / 49;
+	return (180 * ((int64_t)n_gaussian - 1) + 48) / 49;
 }
 
 static void gaussians_back(struct nn_tape *t, void *ctx)
@@ -127,36 +127,62 @@ static struct nn_var *schnet_plain(struct nn_tape *t, struct nn_params *ps, cons
 	return read_out(t, nn_linear_named(t, ps, nn_name("%slin2", prefix).s, h), p, c->sum);
 }
 
+/* Where the product of two layers costs less than it saves. Blocks of inference never fold: a row's bytes must not
+ * depend on how many there are. */
+static bool fold_pays(struct nn_tape *t, const struct schnet *c, const struct nn_var *s)
+{
+	return c->n_block > 1 && !nn_tape_kernels(t)->fixed_rows && s->n >= s->d;
+}
+
+/* conv.lin1 of an interaction whose input is before + L s, L the layer `lin`: (A L) s costs less than L s and A of it.
+ */
+static struct nn_var *lin1_folded(struct nn_tape *t, struct nn_params *ps, const char *lin1, const char *lin,
+				  struct nn_var *before, struct nn_var *s)
+{
+	struct nn_var *a = nn_use(t, nn_params_find(ps, nn_name("%s.weight", lin1).s));
+	struct nn_var *l = nn_use(t, nn_params_find(ps, nn_name("%s.weight", lin).s));
+	struct nn_var *bias = nn_use(t, nn_params_find(ps, nn_name("%s.bias", lin).s));
+	return nn_dense(
+	    t, &(struct nn_dense){.n_in = 2,
+				  .in = {{.x = before, .w = a}, {.x = s, .w = nn_matmul(t, a, false, l, false)}},
+				  .bias = nn_matmul(t, bias, false, a, true),
+				  .linear = true});
+}
+
 /*
  * The same with fewer operations: filters come from a table of the filter network, which is a function of the distance
  * alone, each unordered pair once; what depends on the element alone is computed once an element, and what is linear
- * up to the mean over atoms after it.
+ * up to the mean over atoms after it: the last two layers `lin`, where nothing but the mean and one layer reads them.
  */
 static struct nn_var *schnet_quick(struct nn_tape *t, struct nn_params *ps, const char *prefix, const struct schnet *c)
 {
 	const struct nn_points *p = c->p;
 	/* the slope of an interpolation is one order less exact than its value */
-	int64_t n_node = table_nodes(c->n_gaussian) * (c->pos->g ? 2 : 1);
-	const struct nn_filter_table *f = nn_filter_table_new(t, p, c->pos, c->cutoff_ang, n_node);
+	int64_t n_cell = table_cells(c->n_gaussian) * (c->pos->g ? 2 : 1);
+	const struct nn_filter_table *f = nn_filter_table_new(t, p, c->pos, c->cutoff_ang, n_cell);
 	struct nn_var *gaussians = radial(t, f->dist, c->n_gaussian, c->cutoff_ang);
-	struct nn_var *cosine = radial(t, f->dist, 0, c->cutoff_ang);
 	struct nn_elements e = nn_embed_elements(t, ps, nn_name("%sembedding.weight", prefix).s, p);
-	struct nn_var *h = nn_elements_spread(t, &e, e.x);
+	struct nn_var *h = nn_elements_spread(t, &e, e.x), *s = NULL, *mean = NULL;
+	bool mean_only = c->bare && !c->sum;
 	for (int b = 0; b < c->n_block; b++) {
 		struct nn_name at = nn_name("%sinteractions.%d.", prefix, b), lin1 = nn_name("%sconv.lin1", at.s);
-		struct nn_var *u = b ? nn_linear_named(t, ps, lin1.s, h)
-				     : nn_elements_spread(t, &e, nn_linear_named(t, ps, lin1.s, e.x));
+		struct nn_name lin = nn_name("%slin", at.s), last = nn_name("%sinteractions.%d.lin", prefix, b - 1);
+		struct nn_var *u = !b      ? nn_elements_spread(t, &e, nn_linear_named(t, ps, lin1.s, e.x))
+				   : !mean ? nn_linear_named(t, ps, lin1.s, h)
+					   : lin1_folded(t, ps, lin1.s, last.s, h, s);
 		struct nn_var *w = nn_dense_named(t, ps, nn_name("%smlp.0", at.s).s, gaussians, NN_SSP, NULL);
-		w = fade(t, nn_dense_named(t, ps, nn_name("%smlp.2", at.s).s, w, -1, NULL), cosine);
-		u = nn_table_sum(t, f, u, w);
-		u = nn_dense_named(t, ps, nn_name("%sconv.lin2", at.s).s, u, NN_SSP, NULL);
-		if (c->bare && !c->sum && b == c->n_block - 1)
-			return nn_add(t, read_out(t, h, p, false),
-				      nn_linear_named(t, ps, nn_name("%slin", at.s).s, read_out(t, u, p, false)));
-		h = nn_dense_named(t, ps, nn_name("%slin", at.s).s, u, -1, h);
+		w = nn_dense_named(t, ps, nn_name("%smlp.2", at.s).s, w, -1, NULL);
+		u = nn_table_sum(t, f, u, nn_table_rows(t, f, w));
+		s = nn_dense_named(t, ps, nn_name("%sconv.lin2", at.s).s, u, NN_SSP, NULL);
+		if (mean_only && b >= c->n_block - 2 && (b == c->n_block - 1 || fold_pays(t, c, s))) {
+			struct nn_var *part = nn_linear_named(t, ps, lin.s, read_out(t, s, p, false));
+			mean = nn_add(t, mean ? mean : read_out(t, h, p, false), part);
+		} else {
+			h = nn_dense_named(t, ps, lin.s, s, -1, h);
+		}
 	}
 	if (c->bare)
-		return read_out(t, h, p, c->sum);
+		return mean ? mean : read_out(t, h, p, c->sum);
 	h = nn_dense_named(t, ps, nn_name("%slin1", prefix).s, h, NN_SSP, NULL);
 	if (c->sum)
 		return read_out(t, nn_linear_named(t, ps, nn_name("%slin2", prefix).s, h), p, true);

@@ -104,17 +104,18 @@ static void test_encoder(const struct kernels *k, const struct kernels *threads,
 
 static const struct kernels *right;
 
-/* Two nodes in place of four. */
+/* Two nodes in place of four, of the same sum. */
 static void linear_weights(const struct kernels *k, const struct k_table *t, const real *x, const real *table, real *y,
 			   int64_t d, bool add)
 {
 	struct k_table two = *t;
 	real *w = malloc((size_t)(4 * t->n_pair) * sizeof *w);
 	for (int64_t e = 0; e < t->n_pair; e++) {
-		real both = t->w[4 * e + 1] + t->w[4 * e + 2];
+		const real *of = t->w + 4 * e;
+		real both = (of[1] + of[2]) / ((of[0] + of[1]) + (of[2] + of[3]));
 		w[4 * e] = w[4 * e + 3] = 0;
-		w[4 * e + 1] = t->w[4 * e + 1] / both;
-		w[4 * e + 2] = t->w[4 * e + 2] / both;
+		w[4 * e + 1] = of[1] / both;
+		w[4 * e + 2] = of[2] / both;
 	}
 	two.w = w;
 	right->table_sum(right, &two, x, table, y, d, add);
@@ -173,6 +174,9 @@ int main(void)
 	/* the interpolation's error is about 4e-7 of the largest output and 3e-6 of a filter's gradient */
 	test_encoder(&one, &three, "SchNet", &schnet, 1e-6, 6e-6);
 	test_encoder(&one, &three, "SchNet without readout", &bare, 1e-6, 6e-6);
+	struct nn_geom_config thin = bare; /* multiplies two layers first */
+	thin.width = 16;
+	test_encoder(&one, &three, "narrow SchNet without readout", &thin, 1e-6, 6e-6);
 	/* ComENet's paths differ by rounding alone; the narrow one multiplies pairs of layers first */
 	test_encoder(&one, &three, "ComENet", &comenet, 3e-6, 3e-5);
 	test_encoder(&one, &three, "narrow ComENet", &narrow, 3e-6, 3e-5);
