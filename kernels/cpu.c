@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 enum { MAX_SLOT = 257 };
 struct cpu {
@@ -12,24 +13,24 @@ struct cpu {
 	size_t nbytes[MAX_SLOT];
 };
 
+enum { HUGE_PAGE = 2 << 20 };
+
+/* Large arrays by huge pages: a step that grows touches hundreds of megabytes for the first time, 4 KiB by 4 KiB. */
 static void *host_alloc(size_t nbytes)
 {
-	return aligned_alloc(64, (nbytes + 64) / 64 * 64);
+	void *p;
+	if (nbytes < 2 * (size_t)HUGE_PAGE)
+		return aligned_alloc(64, (nbytes + 64) / 64 * 64);
+	if (posix_memalign(&p, HUGE_PAGE, nbytes))
+		return NULL;
+	madvise(p, nbytes / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE); /* small ones do where it is refused */
+	return p;
 }
 
 static void host_copy(void *dst, const void *src, size_t nbytes)
 {
 	if (nbytes)
 		memcpy(dst, src, nbytes);
-}
-
-static void host_fill(real *x, int64_t n, real value)
-{
-	if (value == 0 && n > 0)
-		memset(x, 0, (size_t)n * sizeof *x);
-	else
-		for (int64_t i = 0; i < n; i++)
-			x[i] = value;
 }
 
 void cpu_run(const struct kernels *k, int64_t n_chunk, void (*fn)(void *ctx, int64_t chunk, int thread), void *ctx)
@@ -104,25 +105,43 @@ void cpu_gemm_blocks(bool tb, int64_t m, int64_t n, int64_t kk, double alpha, co
 	free(in);
 }
 
-enum { PRODUCT_ROWS = 320 }; /* of a chunk of a product, at most: below it packing costs, above it threads wait */
+/*
+ * Chunks of a product: PRODUCT_ROWS rows (or columns) at most, since above it threads wait, and few, since each packs
+ * the other matrix anew. Their number is even and they differ by SIDE_UNIT rows at most, so that two threads end
+ * together.
+ */
+enum {
+	PRODUCT_ROWS = 320,
+	SIDE_UNIT = 16, /* chunks begin at multiples of it */
+	LEAST_SIDE = 64,
+	FEW_SIDE = 4,         /* chunks of a product of one chunk's sides */
+	LEAST_WORK = 1 << 21, /* multiplications of such a chunk, some 50 microseconds */
+	LONG_SUM = 1024,      /* terms of a chunk of a small product with a long sum */
+	SMALL_SIDE = 128,
+	MANY_SUMS = 8,
+};
 
 struct gemm_job {
 	bool ta, tb, by_column, blocks;
-	int64_t m, n, kk, lda, ldb, ldc, step;
+	int64_t m, n, kk, lda, ldb, ldc, n_chunk;
 	double alpha, beta;
 	const real *a, *b;
-	real *c;
+	real *c, *part; /* part: sums over a chunk's share of kk, [n_chunk, m, n] */
 };
+
+/* Where chunk i of a side begins. */
+static int64_t side_at(const struct gemm_job *j, int64_t side, int64_t i)
+{
+	return cpu_min(side, cpu_n_chunk(side, SIDE_UNIT) * i / j->n_chunk * SIDE_UNIT);
+}
 
 static void gemm_chunk(void *ctx, int64_t chunk, int thread)
 {
 	(void)thread;
 	const struct gemm_job *j = ctx;
-	int64_t from = chunk * j->step, n = cpu_min(j->step, (j->by_column ? j->n : j->m) - from);
-	if (j->blocks)
-		cpu_gemm_blocks(j->tb, n, j->n, j->kk, j->alpha, j->a + from * j->lda, j->lda, j->b, j->ldb,
-				j->c + from * j->ldc, j->ldc);
-	else if (j->by_column)
+	int64_t side = j->by_column ? j->n : j->m, from = side_at(j, side, chunk),
+		n = side_at(j, side, chunk + 1) - from;
+	if (j->by_column)
 		cpu_gemm_serial(j->ta, j->tb, j->m, n, j->kk, j->alpha, j->a, j->lda,
 				j->b + (j->tb ? from * j->ldb : from), j->ldb, j->beta, j->c + from, j->ldc);
 	else
@@ -130,36 +149,75 @@ static void gemm_chunk(void *ctx, int64_t chunk, int thread)
 				j->b, j->ldb, j->beta, j->c + from * j->ldc, j->ldc);
 }
 
-/* Chunks of one size, a multiple of 16, so that none is a narrow rest. */
-static int64_t even_step(int64_t side)
+static void block_chunk(void *ctx, int64_t chunk, int thread)
 {
-	int64_t n_chunk = cpu_n_chunk(side, PRODUCT_ROWS);
-	return n_chunk ? (cpu_n_chunk(side, n_chunk) + 15) / 16 * 16 : 1;
+	(void)thread;
+	const struct gemm_job *j = ctx;
+	int64_t from = chunk * CPU_ROWS;
+	cpu_gemm_blocks(j->tb, cpu_min(CPU_ROWS, j->m - from), j->n, j->kk, j->alpha, j->a + from * j->lda, j->lda,
+			j->b, j->ldb, j->c + from * j->ldc, j->ldc);
+}
+
+static void sum_chunk(void *ctx, int64_t chunk, int thread)
+{
+	(void)thread;
+	const struct gemm_job *j = ctx;
+	int64_t from = side_at(j, j->kk, chunk), n = side_at(j, j->kk, chunk + 1) - from;
+	cpu_gemm_serial(true, false, j->m, j->n, n, j->alpha, j->a + from * j->lda, j->lda, j->b + from * j->ldb,
+			j->ldb, 0, j->part + chunk * j->m * j->n, j->n);
+}
+
+/* c = beta c + the chunks' sums, in their order. */
+static void sums_add(const struct gemm_job *j)
+{
+	for (int64_t i = 0; i < j->m; i++) {
+		real *c = j->c + i * j->ldc;
+		for (int64_t x = 0; x < j->n; x++)
+			c[x] = j->beta == 0 ? 0 : (real)j->beta * c[x];
+		for (int64_t p = 0; p < j->n_chunk; p++)
+			cpu_line_add(c, j->part + (p * j->m + i) * j->n, j->n);
+	}
+}
+
+static int64_t even(int64_t n)
+{
+	return n > 1 ? (n + 1) / 2 * 2 : 1;
 }
 
 static void gemm(const struct kernels *k, bool ta, bool tb, int64_t m, int64_t n, int64_t kk, double alpha,
 		 const real *a, int64_t lda, const real *b, int64_t ldb, double beta, real *c, int64_t ldc)
 {
-	bool blocks = k->fixed_rows && !ta && beta == 0 && n > 0 && kk > 0;
-	bool by_column = !blocks && m <= PRODUCT_ROWS && n > PRODUCT_ROWS;
-	int64_t side = by_column ? n : m;
 	struct gemm_job j = {.ta = ta,
 			     .tb = tb,
-			     .blocks = blocks,
-			     .by_column = by_column,
 			     .m = m,
 			     .n = n,
 			     .kk = kk,
 			     .lda = lda,
 			     .ldb = ldb,
 			     .ldc = ldc,
-			     .step = blocks ? CPU_ROWS : even_step(side),
 			     .alpha = alpha,
 			     .beta = beta,
 			     .a = a,
 			     .b = b,
 			     .c = c};
-	cpu_run(k, cpu_n_chunk(side, j.step), gemm_chunk, &j);
+	if (m <= 0 || n <= 0)
+		return;
+	if (k->fixed_rows && !ta && beta == 0 && kk > 0) {
+		cpu_run(k, cpu_n_chunk(m, CPU_ROWS), block_chunk, &j);
+		return;
+	}
+	if (ta && !tb && m <= SMALL_SIDE && n <= SMALL_SIDE && kk > LONG_SUM) {
+		j.n_chunk = cpu_min(even(cpu_n_chunk(kk, LONG_SUM)), MANY_SUMS);
+		j.part = cpu_scratch(k, 0, (size_t)(j.n_chunk * m * n) * sizeof *j.part);
+		cpu_run(k, j.n_chunk, sum_chunk, &j);
+		sums_add(&j);
+		return;
+	}
+	j.by_column = m <= PRODUCT_ROWS && n > m;
+	int64_t side = j.by_column ? n : m, n_chunk = cpu_n_chunk(side, PRODUCT_ROWS);
+	int64_t few = cpu_min(cpu_min(side / LEAST_SIDE, FEW_SIDE), m * n * kk / LEAST_WORK);
+	j.n_chunk = n_chunk > 1 ? even(n_chunk) : few > 1 ? few / 2 * 2 : 1;
+	cpu_run(k, j.n_chunk, gemm_chunk, &j);
 }
 
 /* A product whose sides are no multiple of any register, against a double loop. */
@@ -224,7 +282,6 @@ int kernels_cpu(struct kernels *k, struct pool *pool, struct err *e)
 	k->upload = host_copy;
 	k->download = host_copy;
 	k->copy = host_copy;
-	k->fill = host_fill;
 	k->gemm = gemm;
 	kernels_cpu_entry(k);
 	kernels_cpu_rows(k);

@@ -2,6 +2,8 @@
 #include "cpu.h"
 #include "cpu_math.h"
 
+#include <string.h>
+
 /* One job for all: the kind of work, its arrays, and where they end. */
 struct job {
 	void (*work)(const struct job *j, int64_t from, int64_t n);
@@ -24,6 +26,12 @@ static void job_chunk(void *ctx, int64_t chunk, int thread)
 static void run(const struct kernels *k, struct job j)
 {
 	cpu_run(k, cpu_n_chunk(j.n, CPU_ENTRIES), job_chunk, &j);
+}
+
+K_SIMD static void fill_loop(real *y, real value, int64_t n)
+{
+	for (int64_t i = 0; i < n; i++)
+		y[i] = value;
 }
 
 K_SIMD static void affine_loop(real *y, const real *x, real a, real b, int64_t n)
@@ -68,6 +76,13 @@ K_SIMD static void relu_back_loop(real *g_x, const real *g_y, const real *y, int
 		g_x[i] += y[i] > 0 ? g_y[i] : 0;
 }
 
+static void fill_work(const struct job *j, int64_t o, int64_t n)
+{
+	if (j->s == 0)
+		memset(j->y + o, 0, (size_t)n * sizeof *j->y);
+	else
+		fill_loop(j->y + o, (real)j->s, n);
+}
 static void affine_work(const struct job *j, int64_t o, int64_t n)
 {
 	affine_loop(j->y + o, j->a + o, (real)j->s, (real)j->t, n);
@@ -235,6 +250,10 @@ static void dropout_back_work(const struct job *j, int64_t o, int64_t n)
 	mask_back_loop(j->y + o, j->a + o, j->mask + o, (real)(1 / (1 - j->s)), n);
 }
 
+static void fill(const struct kernels *k, real *x, int64_t n, real value)
+{
+	run(k, (struct job){.work = fill_work, .y = x, .s = (double)value, .n = n});
+}
 static void affine(const struct kernels *k, real *y, const real *x, double a, double b, int64_t n)
 {
 	run(k, (struct job){.work = affine_work, .y = y, .a = x, .s = a, .t = b, .n = n});
@@ -305,6 +324,7 @@ static void sum(const struct kernels *k, const real *x, int64_t n, real *out)
 
 void kernels_cpu_entry(struct kernels *k)
 {
+	k->fill = fill;
 	k->affine = affine;
 	k->axpy = axpy;
 	k->combine = combine;

@@ -5,6 +5,8 @@
 #include <math.h>
 #include <string.h>
 
+enum { SUM_COLUMNS = 80, MANY_ITEMS = 8 }; /* of a chunk; of a target on the average */
+
 /* One job for all: `work` is handed a range of targets. */
 struct job {
 	void (*work)(const struct job *j, int64_t from, int64_t to);
@@ -85,27 +87,46 @@ static void gather(const struct kernels *k, const real *x, const int64_t *idx, r
 	run(k, (struct job){.work = gather_work, .x = x, .idx = idx, .y = y, .n = n, .d = d, .add = add});
 }
 
-static void csr_sum_work(const struct job *j, int64_t from, int64_t to)
+/* Columns [column, column + width) of targets [from, to). */
+static void csr_sum_part(const struct job *j, int64_t from, int64_t to, int64_t column, int64_t width)
 {
 	const struct k_csr *c = j->c;
 	for (int64_t v = from; v < to; v++) {
-		real *y = j->y + v * j->d;
+		real *y = j->y + v * j->d + column;
 		if (!j->add)
-			zero(y, j->d);
+			zero(y, width);
 		for (int64_t i = c->start[v]; i < c->start[v + 1]; i++) {
-			const real *x = j->x + c->item[i] * j->d;
+			const real *x = j->x + c->item[i] * j->d + column;
 			if (j->w)
-				row_axpy(y, x, j->w[i], j->d);
+				row_axpy(y, x, j->w[i], width);
 			else
-				row_add(y, x, j->d);
+				row_add(y, x, width);
 		}
 	}
 }
 
+static void csr_sum_work(const struct job *j, int64_t from, int64_t to)
+{
+	csr_sum_part(j, from, to, 0, j->d);
+}
+
+static void csr_sum_columns(void *ctx, int64_t chunk, int thread)
+{
+	(void)thread;
+	const struct job *j = ctx;
+	csr_sum_part(j, 0, j->n, chunk * SUM_COLUMNS, cpu_min(SUM_COLUMNS, j->d - chunk * SUM_COLUMNS));
+}
+
+/* Few targets of many items (tables of embeddings, kinds of bonds) go by columns: one of them may have half of the
+ * items. */
 static void csr_sum(const struct kernels *k, const struct k_csr *c, const real *x, const real *w, real *y, int64_t d,
 		    bool add)
 {
-	run(k, (struct job){.work = csr_sum_work, .c = c, .x = x, .w = w, .y = y, .n = c->n, .d = d, .add = add});
+	struct job j = {.work = csr_sum_work, .c = c, .x = x, .w = w, .y = y, .n = c->n, .d = d, .add = add};
+	if (c->n_item * d > CPU_ENTRIES && c->n_item > MANY_ITEMS * c->n)
+		cpu_run(k, cpu_n_chunk(d, SUM_COLUMNS), csr_sum_columns, &j);
+	else
+		run(k, j);
 }
 
 static void csr_max_work(const struct job *j, int64_t from, int64_t to)

@@ -75,7 +75,7 @@ static __global__ void fill_each(real *x, int64_t n, real value)
 		x[i] = value;
 }
 
-static void device_fill(real *x, int64_t n, real value)
+static void device_fill(const struct kernels *, real *x, int64_t n, real value)
 {
 	if (value == 0 && n > 0 && cuda_works())
 		cuda_good(cudaMemset(x, 0, (size_t)n * sizeof *x));
@@ -119,7 +119,7 @@ static void product_blocks(const struct kernels *k, bool tb, int64_t m, int64_t 
 		return;
 	real *in = (real *)cuda_scratch(CUDA_SLOT_BLOCK, (size_t)(CUDA_BLOCK * (kk + n)) * sizeof *in);
 	real *out = in + CUDA_BLOCK * kk;
-	device_fill(in, CUDA_BLOCK * kk, 0);
+	device_fill(k, in, CUDA_BLOCK * kk, 0);
 	k->copy_block(k, a + whole * lda, lda, in, kk, rest, kk, false);
 	product(false, tb, CUDA_BLOCK, n, kk, alpha, in, kk, b, ldb, 0, out, n);
 	k->copy_block(k, out, n, c + whole * ldc, ldc, rest, n, false);

@@ -150,7 +150,7 @@ struct kernels {
 	void (*upload)(void *dst, const void *host, size_t nbytes);
 	void (*download)(void *host, const void *src, size_t nbytes);
 	void (*copy)(void *dst, const void *src, size_t nbytes); /* both in back-end memory */
-	void (*fill)(real *x, int64_t n, real value);
+	void (*fill)(const struct kernels *k, real *x, int64_t n, real value);
 
 	/* ---- entries (cpu_entry.c); outputs may alias inputs but in the backward entries ---- */
 	void (*affine)(const struct kernels *k, real *y, const real *x, double a, double b,

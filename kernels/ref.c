@@ -20,7 +20,7 @@ static void ref_copy(void *dst, const void *src, size_t nbytes)
 	if (nbytes)
 		memcpy(dst, src, nbytes);
 }
-static void ref_fill(real *x, int64_t n, real value)
+static void ref_fill(const struct kernels *k, real *x, int64_t n, real value)
 {
 	LOOP (i, n)
 		x[i] = value;

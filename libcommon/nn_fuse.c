@@ -13,7 +13,7 @@ static int count_present(const uint8_t *has, int64_t i, int n_view)
 static struct nn_var *constant(struct nn_tape *t, int64_t n, int64_t d, real value)
 {
 	struct nn_var *x = nn_var_new(t, n, d, false);
-	nn_tape_kernels(t)->fill(x->v, n * d, value);
+	nn_tape_kernels(t)->fill(nn_tape_kernels(t), x->v, n * d, value);
 	return x;
 }
 

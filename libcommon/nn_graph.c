@@ -138,7 +138,7 @@ static struct nn_var *head_weights(struct nn_tape *t, struct nn_param *att, int6
 static struct nn_var *add_row(struct nn_tape *t, struct nn_var *x, struct nn_var *row)
 {
 	struct nn_var *ones = nn_var_new(t, x->n, 1, false);
-	nn_tape_kernels(t)->fill(ones->v, x->n, 1);
+	nn_tape_kernels(t)->fill(nn_tape_kernels(t), ones->v, x->n, 1);
 	return nn_add(t, x, nn_matmul(t, ones, false, row, false));
 }
 

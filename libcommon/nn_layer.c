@@ -113,7 +113,7 @@ static struct nn_var *batch_norm(struct nn_tape *t, struct nn_params *ps, const 
 				     .residual = residual ? residual->v : NULL};
 	if (nn_tape_keeps_running(t)) { /* what would move is thrown away */
 		struct nn_var *spare = nn_var_new(t, 2, x->d, false);
-		k->fill(spare->v, 2 * x->d, 0);
+		k->fill(k, spare->v, 2 * x->d, 0);
 		r->b.run_mean = spare->v;
 		r->b.run_var = spare->v + x->d;
 	}

@@ -22,17 +22,31 @@ const uint8_t *nn_model_has(const struct nn_model *m, const struct nn_batch *b, 
 	return has;
 }
 
+struct levels {
+	real of[3][256];
+	const uint8_t *img;
+	real *x;
+	int64_t n_px; /* of a picture */
+};
+static void set_levels(void *ctx, int64_t picture, int thread)
+{
+	(void)thread;
+	const struct levels *l = ctx;
+	for (int64_t i = picture * l->n_px; i < (picture + 1) * l->n_px; i++)
+		for (int ch = 0; ch < 3; ch++)
+			l->x[3 * i + ch] = l->of[ch][l->img[3 * i + ch]];
+}
+
 static struct nn_var *encode_pictures(struct nn_model *m, struct nn_tape *t, const struct nn_cnn_config *c,
 				      const struct nn_batch *b)
 {
 	int64_t s = b->img_size_px, n_px = b->n_img * s * s;
-	real level[3][256], *x = arena_alloc(nn_tape_arena(t), (size_t)(3 * n_px + 1) * sizeof *x);
+	real *x = arena_alloc(nn_tape_arena(t), (size_t)(3 * n_px + 1) * sizeof *x);
+	struct levels l = {.img = b->img, .x = x, .n_px = s * s};
 	for (int ch = 0; ch < 3; ch++)
 		for (int p = 0; p < 256; p++)
-			level[ch][p] = (real)((p / 255.0 - img_mean[ch]) / img_sd[ch]);
-	for (int64_t i = 0; i < n_px; i++)
-		for (int ch = 0; ch < 3; ch++)
-			x[3 * i + ch] = level[ch][b->img[3 * i + ch]];
+			l.of[ch][p] = (real)((p / 255.0 - img_mean[ch]) / img_sd[ch]);
+	pool_run(m->k->pool, b->n_img, set_levels, &l);
 	return nn_cnn(t, m->ps, "cnn.", c, nn_input(t, x, n_px, 3), b->n_img, s, s);
 }
 
@@ -216,7 +230,7 @@ int nn_model_logits(struct nn_model *m, struct nn_tape *t, const struct nn_batch
 	if (!sum)
 		return err_set(e, ERR_SCHEMA, "no molecule of the batch has a view that the head reads");
 	struct nn_var *ones = nn_var_new(t, b->n_mol, 1, false);
-	m->k->fill(ones->v, b->n_mol, 1);
+	m->k->fill(m->k, ones->v, b->n_mol, 1);
 	*logits = nn_add(t, sum, nn_matmul(t, ones, false, nn_use(t, param(m, "head.bias", 0)), false));
 	return 0;
 }

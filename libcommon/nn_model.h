@@ -143,8 +143,9 @@ void nn_model_free(struct nn_model *m);
 /* Draws of one training step: which atoms are masked, which code each decoder gets. From (seed, step) alone. */
 struct nn_draws {
 	int64_t n_mask;
-	const int64_t *mask; /* [n_mask] atoms, ascending */
-	const int64_t *perm; /* [n_mol, NN_N_VIEW] source view for each target view, -1: none */
+	const int64_t *mask;            /* [n_mask] atoms, ascending */
+	const struct nn_merged *merged; /* of the masked graphs, where those of the batch are; NULL: made in the step */
+	const int64_t *perm;            /* [n_mol, NN_N_VIEW] source view for each target view, -1: none */
 };
 void nn_model_draw(const struct nn_model *m, const struct nn_batch *b, uint64_t seed, uint64_t step, struct arena *a,
 		   struct nn_draws *d);

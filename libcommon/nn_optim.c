@@ -34,8 +34,8 @@ struct nn_optim *nn_optim_new(struct nn_params *ps, const struct nn_optim_config
 			nn_optim_free(o);
 			return NULL;
 		}
-		o->k->fill(o->m[i], p->n, 0);
-		o->k->fill(o->v[i], p->n, 0);
+		o->k->fill(o->k, o->m[i], p->n, 0);
+		o->k->fill(o->k, o->v[i], p->n, 0);
 	}
 	if (!o->m || !o->v) {
 		nn_optim_free(o);

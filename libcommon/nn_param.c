@@ -64,7 +64,7 @@ static real *new_zeros(const struct kernels *k, int64_t n)
 	real *x = k->alloc((size_t)(n > 0 ? n : 1) * sizeof *x);
 	if (!x)
 		abort();
-	k->fill(x, n, 0);
+	k->fill(k, x, n, 0);
 	return x;
 }
 
@@ -98,7 +98,7 @@ void nn_params_zero_grad(struct nn_params *ps)
 {
 	for (int i = 0; i < ps->n; i++)
 		if (ps->item[i]->grad)
-			ps->k->fill(ps->item[i]->grad, ps->item[i]->n, 0);
+			ps->k->fill(ps->k, ps->item[i]->grad, ps->item[i]->n, 0);
 }
 
 static void init_draw(struct nn_params *ps, struct nn_param *p, uint64_t seed, double shift, double scale, bool normal)
@@ -126,5 +126,5 @@ void nn_init_uniform(struct nn_params *ps, struct nn_param *p, uint64_t seed, do
 
 void nn_init_constant(struct nn_params *ps, struct nn_param *p, double value)
 {
-	ps->k->fill(p->value, p->n, (real)value);
+	ps->k->fill(ps->k, p->value, p->n, (real)value);
 }

@@ -61,6 +61,24 @@ static void draw_perm(const struct nn_batch *b, const uint8_t *has, struct rng *
 	d->perm = perm;
 }
 
+/* The batch with the drawn atoms of the mask class. */
+static struct nn_graphs masked_graphs(const struct nn_batch *b, const struct nn_draws *d, struct arena *a)
+{
+	struct nn_graphs g = b->graph;
+	int n_feature = g.hu ? 2 : 9;
+	size_t nbytes = (size_t)(g.n_atom * n_feature) * sizeof(int64_t);
+	int64_t *x = arena_alloc(a, nbytes + 8);
+	memcpy(x, g.x, nbytes);
+	for (int64_t i = 0; i < d->n_mask; i++) {
+		int64_t *row = x + d->mask[i] * n_feature;
+		memset(row, 0, (size_t)n_feature * sizeof *row);
+		row[0] = 119;
+	}
+	g.x = x;
+	g.merged = d->merged;
+	return g;
+}
+
 void nn_model_draw(const struct nn_model *m, const struct nn_batch *b, uint64_t seed, uint64_t step, struct arena *a,
 		   struct nn_draws *d)
 {
@@ -69,6 +87,12 @@ void nn_model_draw(const struct nn_model *m, const struct nn_batch *b, uint64_t 
 	if (m->cfg.mask > 0 && m->cfg.w_mask > 0 && m->views & 1u << NN_2D) {
 		rng_init(&r, seed, step * N_STREAM + STREAM_MASK);
 		draw_mask(m, b, &r, a, d);
+		if (b->graph.merged) {
+			struct nn_graphs g = masked_graphs(b, d, a);
+			struct nn_encoders e = nn_encoders_of(&m->cfg);
+			nn_gnn_merge(a, &e.gnn, &g);
+			d->merged = g.merged;
+		}
 	}
 	rng_init(&r, seed, step * N_STREAM + STREAM_PERM);
 	draw_perm(b, nn_model_has(m, b, a), &r, a, d);
@@ -97,19 +121,12 @@ static struct nn_var *mask_loss(struct nn_model *m, struct nn_tape *t, const str
 				const struct nn_draws *d)
 {
 	struct arena *a = nn_tape_arena(t);
-	struct nn_graphs g = b->graph;
-	int n_feature = g.hu ? 2 : 9;
-	size_t nbytes = (size_t)(g.n_atom * n_feature) * sizeof(int64_t);
-	int64_t *x = arena_alloc(a, nbytes + 8), *label = arena_alloc(a, (size_t)(d->n_mask + 1) * sizeof *label);
-	memcpy(x, g.x, nbytes);
+	struct nn_graphs g = masked_graphs(b, d, a);
+	int64_t *label = arena_alloc(a, (size_t)(d->n_mask + 1) * sizeof *label);
 	for (int64_t i = 0; i < d->n_mask; i++) {
-		int64_t *row = x + d->mask[i] * n_feature;
-		label[i] = row[0] < 118 ? row[0] : 118;
-		memset(row, 0, (size_t)n_feature * sizeof *row);
-		row[0] = 119;
+		int64_t class = b->graph.x[d->mask[i] * (g.hu ? 2 : 9)];
+		label[i] = class < 118 ? class : 118;
 	}
-	g.x = x;
-	g.merged = NULL;
 	nn_tape_keep_running(t, !m->cfg.mask_statistics);
 	struct nn_var *h = nn_gather(t, nn_model_atoms(m, t, &g), d->mask, d->n_mask);
 	nn_tape_keep_running(t, false);

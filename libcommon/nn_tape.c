@@ -18,9 +18,9 @@ struct rule {
 struct nn_tape {
 	const struct kernels *k;
 	struct arena *arena;
-	struct block *blocks; /* back-end memory; several only while a step outgrows what there was */
-	int n_block;
-	size_t used; /* of the last block */
+	struct block *blocks; /* back-end memory, kept from step to step */
+	int n_block, at;      /* at: the block in use */
+	size_t used;          /* of it */
 	struct rule *last;
 	bool want_grad, batch_statistics, keeps_running;
 	uint64_t seed, step, n_drop;
@@ -43,7 +43,7 @@ static void free_blocks(struct nn_tape *t)
 		t->k->release(t->blocks[i].p);
 	free(t->blocks);
 	t->blocks = NULL;
-	t->n_block = 0;
+	t->n_block = t->at = 0;
 	t->used = 0;
 }
 
@@ -64,7 +64,6 @@ static void add_block(struct nn_tape *t, size_t nbytes)
 	t->blocks[t->n_block] = (struct block){.p = t->k->alloc(nbytes), .nbytes = nbytes};
 	if (!t->blocks[t->n_block++].p)
 		abort();
-	t->used = 0;
 }
 
 static size_t held(const struct nn_tape *t)
@@ -78,22 +77,20 @@ static size_t held(const struct nn_tape *t)
 void *nn_tape_alloc(struct nn_tape *t, size_t nbytes)
 {
 	size_t need = (nbytes + 63) / 64 * 64;
-	if (!t->n_block || t->blocks[t->n_block - 1].nbytes - t->used < need) {
+	for (; t->at < t->n_block && t->blocks[t->at].nbytes - t->used < need; t->at++)
+		t->used = 0;
+	if (t->at == t->n_block) {
 		size_t more = held(t) / 4 > MIN_BLOCK ? held(t) / 4 : MIN_BLOCK;
 		add_block(t, need > more ? need : more);
 	}
-	char *p = t->blocks[t->n_block - 1].p + t->used;
+	char *p = t->blocks[t->at].p + t->used;
 	t->used += need;
 	return p;
 }
 
 void nn_tape_begin(struct nn_tape *t, bool train, uint64_t seed, uint64_t step)
 {
-	if (t->n_block > 1) { /* from now on the step fits in one */
-		size_t total = held(t);
-		free_blocks(t);
-		add_block(t, total);
-	}
+	t->at = 0;
 	t->used = 0;
 	arena_reset(t->arena);
 	t->last = NULL;
@@ -153,7 +150,7 @@ struct nn_var *nn_var_new(struct nn_tape *t, int64_t n, int64_t d, bool want_gra
 	*x = (struct nn_var){.n = n, .d = d, .v = nn_tape_alloc(t, nbytes)};
 	if (want_grad && t->want_grad) {
 		x->g = nn_tape_alloc(t, nbytes);
-		t->k->fill(x->g, n * d, 0);
+		t->k->fill(t->k, x->g, n * d, 0);
 	}
 	return x;
 }
@@ -241,7 +238,7 @@ int nn_backward(struct nn_tape *t, struct nn_var *loss, struct err *e)
 	if (!isfinite(value))
 		return err_set(e, ERR_NUMERIC, "the loss is not a finite number (%g)", value);
 	if (loss->g)
-		t->k->fill(loss->g, 1, 1);
+		t->k->fill(t->k, loss->g, 1, 1);
 	nn_backward_run(t);
 	return 0;
 }

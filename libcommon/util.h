@@ -191,6 +191,13 @@ struct pool *pool_new(int n_thread); /* 0: all cores the process may use */
 void pool_free(struct pool *p);
 int pool_size(const struct pool *p);
 void pool_run(struct pool *p, int64_t n_chunk, void (*fn)(void *ctx, int64_t chunk, int thread), void *ctx);
+/*
+ * fn(ctx) once, by a thread of the pool that has nothing else to do, while the caller goes on; its rounds do without
+ * that thread meanwhile. One at a time. pool_aside_wait returns when it is done, and runs it where no thread has begun;
+ * at once where there is none.
+ */
+void pool_aside(struct pool *p, void (*fn)(void *ctx), void *ctx);
+void pool_aside_wait(struct pool *p);
 
 /* ---- forked workers (util_workers.c) ------------------------------------ */
 

@@ -13,19 +13,41 @@ struct member {
 	int index;
 	pthread_t thread;
 };
+/* One piece of work that a thread without chunks takes. */
+enum aside { NO_ASIDE, ASIDE_WAITS, ASIDE_RUNS };
 struct pool {
 	int n_thread;
 	struct member *members; /* [n_thread]; member 0 is the caller */
+	int n_spin;             /* looks at what a thread waits for before it sleeps */
 	pthread_mutex_t lock;
 	pthread_cond_t wake, finished;
-	uint64_t round; /* raised by one for each pool_run */
-	int n_busy;
+	_Atomic uint64_t news; /* raised by one for each round, each piece aside, and the end */
+	bool is_open;          /* a round: threads may join */
+	_Atomic int n_inside;  /* threads that joined it, but for the caller */
 	bool quit;
 	void (*fn)(void *ctx, int64_t chunk, int thread);
 	void *ctx;
 	int64_t n_chunk;
 	_Atomic int64_t next;
+	_Atomic int aside; /* enum aside */
+	void (*aside_fn)(void *ctx);
+	void *aside_ctx;
 };
+
+/*
+ * A thread sleeps and wakes in tens of microseconds, as long as many a round takes: it looks about first. Not where
+ * there are more threads than cores, whose time it would take.
+ */
+enum { N_SPIN = 2000 };
+
+static void rest(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("yield");
+#endif
+}
 
 int pool_core_count(void)
 {
@@ -42,23 +64,44 @@ static void take_chunks(struct pool *p, int thread)
 		p->fn(p->ctx, i, thread);
 }
 
+/* The lock is held; it is let go while fn runs. */
+static void run_aside(struct pool *p)
+{
+	p->aside = ASIDE_RUNS;
+	pthread_mutex_unlock(&p->lock);
+	p->aside_fn(p->aside_ctx);
+	pthread_mutex_lock(&p->lock);
+	p->aside = NO_ASIDE;
+	pthread_cond_signal(&p->finished);
+}
+
 static void *member_main(void *arg)
 {
 	struct member *m = arg;
 	struct pool *p = m->pool;
 	uint64_t seen = 0;
 	pthread_mutex_lock(&p->lock);
-	for (;;) {
-		while (p->round == seen && !p->quit)
-			pthread_cond_wait(&p->wake, &p->lock);
-		if (p->quit)
-			break;
-		seen = p->round;
+	while (!p->quit) {
+		if (p->aside == ASIDE_WAITS) {
+			run_aside(p);
+			continue;
+		}
+		if (p->is_open && p->next < p->n_chunk) {
+			p->n_inside++;
+			pthread_mutex_unlock(&p->lock);
+			take_chunks(p, m->index);
+			pthread_mutex_lock(&p->lock);
+			if (!--p->n_inside)
+				pthread_cond_signal(&p->finished);
+			continue;
+		}
+		seen = p->news;
 		pthread_mutex_unlock(&p->lock);
-		take_chunks(p, m->index);
+		for (int i = 0; i < p->n_spin && p->news == seen; i++)
+			rest();
 		pthread_mutex_lock(&p->lock);
-		if (!--p->n_busy)
-			pthread_cond_signal(&p->finished);
+		while (p->news == seen)
+			pthread_cond_wait(&p->wake, &p->lock);
 	}
 	pthread_mutex_unlock(&p->lock);
 	return NULL;
@@ -77,6 +120,7 @@ struct pool *pool_new(int n_thread)
 	pthread_cond_init(&p->wake, NULL);
 	pthread_cond_init(&p->finished, NULL);
 	p->n_thread = 1;
+	p->n_spin = n_thread <= pool_core_count() ? N_SPIN : 0;
 	/* Signals are the caller's: its blocking reads must be the ones that they interrupt. */
 	sigset_t all, before;
 	sigfillset(&all);
@@ -97,6 +141,7 @@ void pool_free(struct pool *p)
 		return;
 	pthread_mutex_lock(&p->lock);
 	p->quit = true;
+	p->news++;
 	pthread_cond_broadcast(&p->wake);
 	pthread_mutex_unlock(&p->lock);
 	for (int i = 1; i < p->n_thread; i++)
@@ -124,14 +169,38 @@ void pool_run(struct pool *p, int64_t n_chunk, void (*fn)(void *ctx, int64_t chu
 	p->fn = fn;
 	p->ctx = ctx;
 	p->n_chunk = n_chunk;
-	atomic_store(&p->next, 0);
-	p->n_busy = p->n_thread - 1;
-	p->round++;
+	p->next = 0;
+	p->is_open = true;
+	p->news++;
 	pthread_cond_broadcast(&p->wake);
 	pthread_mutex_unlock(&p->lock);
 	take_chunks(p, 0);
+	for (int i = 0; i < p->n_spin && p->n_inside; i++)
+		rest();
 	pthread_mutex_lock(&p->lock);
-	while (p->n_busy)
+	p->is_open = false;
+	while (p->n_inside)
+		pthread_cond_wait(&p->finished, &p->lock);
+	pthread_mutex_unlock(&p->lock);
+}
+
+void pool_aside(struct pool *p, void (*fn)(void *ctx), void *ctx)
+{
+	pthread_mutex_lock(&p->lock);
+	p->aside_fn = fn;
+	p->aside_ctx = ctx;
+	p->aside = ASIDE_WAITS;
+	p->news++;
+	pthread_cond_signal(&p->wake);
+	pthread_mutex_unlock(&p->lock);
+}
+
+void pool_aside_wait(struct pool *p)
+{
+	pthread_mutex_lock(&p->lock);
+	if (p->aside == ASIDE_WAITS)
+		run_aside(p);
+	while (p->aside != NO_ASIDE)
 		pthread_cond_wait(&p->finished, &p->lock);
 	pthread_mutex_unlock(&p->lock);
 }

@@ -74,6 +74,19 @@ static void op_gemm(const struct kernels *k, struct trial *t, struct size s)
 	}
 }
 
+/* Small sides and a long sum (a gradient of weights), and few rows with many columns. */
+static void op_gemm_small(const struct kernels *k, struct trial *t, struct size s)
+{
+	int64_t m = s.n < 128 ? s.n : 128, n = s.d < 128 ? s.d : 127, kk = 1020 + 3 * s.n_target;
+	const real *a = in(t, m * kk), *b = in(t, n * kk);
+	k->gemm(k, true, false, m, n, kk, 1.5, a, m, b, n, 0, out(t, m * (n + 3)), n + 3);
+	k->gemm(k, true, false, m, n, kk, 1, a, m, b, n, 1, out(t, m * n), n);
+	m = 40 + s.n % 41, n = 290 + s.d, kk = 301;
+	a = in(t, m * kk), b = in(t, n * kk);
+	for (int tb = 0; tb < 2; tb++)
+		k->gemm(k, false, tb, m, n, kk, 1, a, kk, b, tb ? kk : n, tb, out(t, m * n), n);
+}
+
 static void op_rows(const struct kernels *k, struct trial *t, struct size s)
 {
 	int64_t n = s.n, d = s.d;
@@ -101,7 +114,7 @@ static void op_unit(const struct kernels *k, struct trial *t, struct size s)
 {
 	real *x = in(t, s.n * s.d), *y = out(t, s.n * s.d), *norm = out(t, s.n);
 	const real *g = in(t, s.n * s.d);
-	k->fill(x, s.d, 0); /* a row of zeros */
+	k->fill(k, x, s.d, 0); /* a row of zeros */
 	k->unit(k, x, y, norm, s.n, s.d);
 	k->unit_back(k, y + s.d, norm + 1, g + s.d, out(t, s.n * s.d), s.n - 1, s.d);
 }
@@ -166,11 +179,11 @@ static void op_shrink(const struct kernels *k, struct trial *t, struct size s)
 }
 
 static const struct named ops[] = {
-    {"entries", op_entries}, {"relu", op_relu},         {"tanh", op_tanh},          {"swish", op_swish},
-    {"ssp", op_ssp},         {"softplus", op_softplus}, {"sigmoid", op_sigmoid},    {"square", op_square},
-    {"dropout", op_dropout}, {"adam", op_adam},         {"gemm", op_gemm},          {"rows", op_rows},
-    {"unit", op_unit},       {"softmax", op_softmax},   {"pick", op_pick},          {"info_nce", op_info_nce},
-    {"nearest", op_nearest}, {"shrink", op_shrink},     {"bias and ReLU", op_bias},
+    {"entries", op_entries},   {"relu", op_relu},         {"tanh", op_tanh},       {"swish", op_swish},
+    {"ssp", op_ssp},           {"softplus", op_softplus}, {"sigmoid", op_sigmoid}, {"square", op_square},
+    {"dropout", op_dropout},   {"adam", op_adam},         {"gemm", op_gemm},       {"small gemm", op_gemm_small},
+    {"rows", op_rows},         {"unit", op_unit},         {"softmax", op_softmax}, {"pick", op_pick},
+    {"info_nce", op_info_nce}, {"nearest", op_nearest},   {"shrink", op_shrink},   {"bias and ReLU", op_bias},
 };
 
 /* ---- wrong variants that the harness must reject ---------------------------------------- */
@@ -180,13 +193,13 @@ static const struct kernels *right;
 static void row_sum_long(const struct kernels *k, const real *x, real *sums, int64_t n, int64_t d)
 {
 	right->row_sum(right, x, sums, n, d);
-	right->fill(sums + n, 1, 0); /* one entry past the end */
+	right->fill(right, sums + n, 1, 0); /* one entry past the end */
 }
 
 static void add_row_nan(const struct kernels *k, const real *row, real *y, int64_t n, int64_t d)
 {
 	right->add_row(right, row, y, n, d);
-	right->fill(y, 1, (real)NAN);
+	right->fill(right, y, 1, (real)NAN);
 }
 
 /* Rows' sums where the columns' belong. */

@@ -2,6 +2,7 @@
 #include "tap.h"
 #include "util.h"
 
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <time.h>
@@ -253,6 +254,46 @@ static void square_chunk(void *ctx, int64_t chunk, int thread)
 	s->n_call[chunk]++;
 }
 
+struct apart {
+	struct pool *p;
+	_Atomic int n_run;
+	_Atomic bool go;
+};
+static void wait_for_go(void *ctx)
+{
+	struct apart *a = ctx;
+	while (!a->go)
+		sched_yield();
+	a->n_run++;
+}
+
+/* Rounds end while a thread is busy aside; with one thread the piece waits for its wait. */
+static void test_aside(void)
+{
+	for (int n = 1; n <= 4; n++) {
+		struct apart a = {.p = pool_new(n)};
+		bool good = true;
+		pool_aside_wait(a.p); /* nothing there */
+		for (int round = 0; round < 50; round++) {
+			struct squares s = {0};
+			a.go = false;
+			pool_aside(a.p, wait_for_go, &a);
+			for (int i = 0; i < 20; i++) {
+				s = (struct squares){0};
+				pool_run(a.p, 1000, square_chunk, &s);
+				for (int64_t c = 0; c < 1000; c++)
+					good &= s.n_call[c] == 1 && s.out[c] == c * c;
+			}
+			good &= a.n_run == round;
+			a.go = true;
+			pool_aside_wait(a.p);
+			good &= a.n_run == round + 1;
+		}
+		pool_free(a.p);
+		tap_ok(good, "%d threads: a piece aside once, rounds without its thread", n);
+	}
+}
+
 static void test_pool(void)
 {
 	for (int n = 1; n <= 4; n++) {
@@ -280,5 +321,6 @@ int main(void)
 	test_failure();
 	test_many();
 	test_pool();
+	test_aside();
 	return tap_done();
 }

@@ -1,11 +1,8 @@
 /* learn_ahead.c - the next batch is read and collated while this one is computed. */
 #include "learn_run.h"
 
-#include <signal.h>
-#include <stdlib.h>
-
 static int batch_make(const struct learn_run *r, const int64_t *idx, int64_t n, uint64_t step, struct arena *a,
-		      struct nn_batch *b, struct err *e)
+		      struct learn_batch *out, struct err *e)
 {
 	struct nn_picture_choice choice = {.seed = (uint64_t)r->conf->cli.seed, .step = step, .fixed = -1};
 	struct ts_map *map = arena_alloc(a, (size_t)(n + 1) * sizeof *map);
@@ -15,22 +12,24 @@ static int batch_make(const struct learn_run *r, const int64_t *idx, int64_t n, 
 		rc = nn_data_get(r->data.records, idx[i], a, &map[i], e);
 		rec[i] = &map[i];
 	}
-	return rc ? rc : nn_batch_collate(&r->reading, rec, n, &choice, a, b, e);
+	if (!rc)
+		rc = nn_batch_collate(&r->reading, rec, n, &choice, a, &out->b, e);
+	if (!rc && r->conf->task == LEARN_PRETRAIN)
+		nn_model_draw(r->model, &out->b, (uint64_t)r->conf->cli.seed, step, a, &out->draws);
+	return rc;
 }
 
-static void *work(void *ctx)
+static void work(void *ctx)
 {
 	struct learn_run *r = ctx;
 	struct learn_ahead *h = &r->ahead;
 	arena_reset(h->arena);
 	h->rc = batch_make(r, h->idx, h->n, h->step, h->arena, &h->batch, &h->e);
-	return NULL;
 }
 
 void learn_ahead_begin(struct learn_run *r, const int64_t *idx, int64_t n, uint64_t step)
 {
 	struct learn_ahead *h = &r->ahead;
-	sigset_t all, old;
 	if (pool_size(r->pool) < 2 || learn_in_structure(r))
 		return;
 	if (!h->arena && !(h->arena = arena_new(1 << 20)))
@@ -39,19 +38,14 @@ void learn_ahead_begin(struct learn_run *r, const int64_t *idx, int64_t n, uint6
 	h->n = n;
 	h->step = step;
 	h->e = (struct err){0};
-	/* Signals are for the thread that trains. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	h->is_running = !pthread_create(&h->thread, NULL, work, r);
-	h->is_there = h->is_running;
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	h->is_there = true;
+	pool_aside(r->pool, work, r);
 }
 
 void learn_ahead_wait(struct learn_run *r)
 {
-	if (r->ahead.is_running)
-		pthread_join(r->ahead.thread, NULL);
-	r->ahead.is_running = false;
+	if (r->ahead.is_there)
+		pool_aside_wait(r->pool);
 }
 
 void learn_ahead_free(struct learn_run *r)
@@ -61,7 +55,7 @@ void learn_ahead_free(struct learn_run *r)
 	r->ahead = (struct learn_ahead){.arena = NULL};
 }
 
-int learn_batch_take(struct learn_run *r, const int64_t *idx, int64_t n, uint64_t step, struct nn_batch *b,
+int learn_batch_take(struct learn_run *r, const int64_t *idx, int64_t n, uint64_t step, struct learn_batch *b,
 		     struct err *e)
 {
 	struct learn_ahead *h = &r->ahead;

@@ -8,8 +8,6 @@
 #include "nn_metric.h"
 #include "nn_optim.h"
 
-#include <pthread.h>
-
 enum { LEARN_N_METRIC = 5, LEARN_LOSS = LEARN_N_METRIC }; /* metrics by number: enum nn_metric, then the loss */
 const char *learn_metric_name(int metric);
 
@@ -29,15 +27,19 @@ struct learn_progress {
 	double best[NN_PARTS], last[NN_PARTS];
 };
 
+/* What a step reads; draws of pre-training alone. */
+struct learn_batch {
+	struct nn_batch b;
+	struct nn_draws draws;
+};
 /* The batch that is made while the one before is computed (learn_ahead.c). */
 struct learn_ahead {
-	pthread_t thread;
-	bool is_running, is_there;
+	bool is_there;       /* or on its way */
 	struct arena *arena; /* of this batch */
 	const int64_t *idx;
 	int64_t n;
 	uint64_t step;
-	struct nn_batch batch;
+	struct learn_batch batch;
 	int rc;
 	struct err e;
 };
@@ -72,14 +74,14 @@ struct learn_run {
 /* ---- batches (learn_ahead.c) ---------------------------------------------- */
 
 /*
- * Starts to make the batch of records idx [n] for `step` in a thread of its own, if -j allows one. Until
+ * Starts to make the batch of records idx [n] for `step` in a thread of the pool, if -j allows one. Until
  * learn_ahead_wait the records are that thread's.
  */
 void learn_ahead_begin(struct learn_run *r, const int64_t *idx, int64_t n, uint64_t step);
 void learn_ahead_wait(struct learn_run *r);
 void learn_ahead_free(struct learn_run *r);
 /* The batch of records idx [n] in r->arena: the one begun ahead, or made now: the same bytes. */
-int learn_batch_take(struct learn_run *r, const int64_t *idx, int64_t n, uint64_t step, struct nn_batch *b,
+int learn_batch_take(struct learn_run *r, const int64_t *idx, int64_t n, uint64_t step, struct learn_batch *b,
 		     struct err *e);
 
 /* ---- steps (learn_step.c) ------------------------------------------------ */

@@ -139,24 +139,22 @@ static int structure_loss(struct learn_run *r, const int64_t *idx, int64_t n, st
 int learn_loss(struct learn_run *r, const int64_t *idx, int64_t n, int64_t next_n, uint64_t step, struct nn_var **loss,
 	       struct nn_losses *terms, struct err *e)
 {
-	struct nn_batch b;
-	struct nn_draws draws;
+	struct learn_batch of;
+	const struct nn_batch *b = &of.b;
 	struct nn_var *logits;
 	if (learn_in_structure(r)) {
 		arena_reset(r->arena);
 		return structure_loss(r, idx, n, loss, terms, e);
 	}
-	int rc = learn_batch_take(r, idx, n, step, &b, e);
+	int rc = learn_batch_take(r, idx, n, step, &of, e);
 	nn_profile_mark(r->profile, "records", false);
 	if (rc)
 		return rc;
 	if (next_n)
 		learn_ahead_begin(r, idx + n, next_n, step + 1);
-	if (r->conf->task == LEARN_PRETRAIN) {
-		nn_model_draw(r->model, &b, (uint64_t)r->conf->cli.seed, step, r->arena, &draws);
-		return nn_model_pretrain(r->model, r->tape, &b, &draws, loss, terms, e);
-	}
-	rc = nn_model_logits(r->model, r->tape, &b, &logits, e);
+	if (r->conf->task == LEARN_PRETRAIN)
+		return nn_model_pretrain(r->model, r->tape, b, &of.draws, loss, terms, e);
+	rc = nn_model_logits(r->model, r->tape, b, &logits, e);
 	if (rc)
 		return rc;
 	float *y = arena_alloc(r->arena, (size_t)(n * r->data.n_task + 1) * sizeof *y);
