@@ -64,6 +64,15 @@ int64_t nn_record_channels(const struct ts_map *rec)
 	return t && t->n_dim ? t->shape[t->n_dim - 1] : 0;
 }
 
+uint8_t nn_record_views(const struct ts_map *rec)
+{
+	static const char *const field[NN_N_VIEW] = {"x", "pos", "img"};
+	unsigned views = 0;
+	for (int v = 0; v < NN_N_VIEW; v++)
+		views |= ts_get(rec, field[v]) ? 1u << v : 0;
+	return (uint8_t)views;
+}
+
 int64_t nn_record_pictures(const struct ts_map *rec)
 {
 	const struct ts_tensor *t = tensor(rec, "img");

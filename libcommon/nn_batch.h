@@ -39,6 +39,7 @@ struct nn_picture_choice {
 int nn_batch_collate(const struct nn_reading *r, const struct ts_map *const *rec, int64_t n,
 		     const struct nn_picture_choice *c, struct arena *a, struct nn_batch *b, struct err *e);
 /* Pictures that a record holds: V, 1 without views, 0 without img. */
+uint8_t nn_record_views(const struct ts_map *rec); /* bit v: it has view v */
 int64_t nn_record_pictures(const struct ts_map *rec);
 int64_t nn_record_channels(const struct ts_map *rec); /* of its pictures, 0 without */
 /* Resamples a picture [s, s, c] to [to, to, 3]: each pixel is the mean over its area. */

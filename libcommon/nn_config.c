@@ -149,6 +149,16 @@ void nn_config_preset(struct nn_config *c, enum nn_preset p)
 	};
 }
 
+/* Schuett et al. 2018: six interactions within 10 A, 300 wide in the large preset; small ones keep depth and width. */
+void nn_config_schnet(struct nn_config *c, enum nn_preset p)
+{
+	c->cutoff_ang = 10;
+	if (p != NN_PRESET_PAPER)
+		return;
+	c->geom_blocks = 6;
+	c->geom_width = 300;
+}
+
 int nn_views_parse(const char *text, unsigned *mask, struct err *e)
 {
 	*mask = 0;

@@ -2,6 +2,7 @@
 #include "nn_infer.h"
 #include "nn_model_parts.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -86,10 +87,22 @@ static void passes_mean(const double *sum, real *out, int64_t n, int64_t d, cons
 	}
 }
 
-int nn_infer_logits(struct nn_infer *f, const struct ts_map *const *rec, int64_t n, real *out, struct err *e)
+/* The records that have any of the views: their places in rec, and themselves. */
+static int64_t readable(const struct ts_map *const *rec, int64_t n, unsigned views, int64_t *at,
+			const struct ts_map **some)
+{
+	int64_t m = 0;
+	for (int64_t i = 0; i < n; i++)
+		if (nn_record_views(rec[i]) & views) {
+			at[m] = i;
+			some[m++] = rec[i];
+		}
+	return m;
+}
+
+static int logits_of(struct nn_infer *f, const struct ts_map *const *rec, int64_t n, real *out, struct err *e)
 {
 	int64_t n_pass = n_pass_of(f, rec, n), d = f->model->n_task;
-	arena_reset(f->arena);
 	double *sum = arena_calloc(f->arena, (size_t)(n * d) + 1, sizeof *sum);
 	for (int64_t pass = 0; pass < n_pass; pass++) {
 		struct nn_batch b;
@@ -104,7 +117,32 @@ int nn_infer_logits(struct nn_infer *f, const struct ts_map *const *rec, int64_t
 		pass_add(sum, host, n, d, rec, pass);
 	}
 	passes_mean(sum, out, n, d, rec, n_pass);
+	for (int64_t i = 0; i < n * d; i++)
+		if (!isfinite(out[i]))
+			return err_set(e, ERR_NUMERIC, "a prediction that is no number");
 	return kernels_check(&f->kernels, e);
+}
+
+int nn_infer_logits(struct nn_infer *f, const struct ts_map *const *rec, int64_t n, real *out, struct err *e)
+{
+	int64_t d = f->model->n_task, *at;
+	unsigned views = f->model->views;
+	const struct ts_map **some;
+	int rc = f->model->cfg.use_structure ? 0 : nn_head_views(f->model, &views, e);
+	if (rc)
+		return rc;
+	arena_reset(f->arena);
+	at = arena_alloc(f->arena, (size_t)(n + 1) * sizeof *at);
+	some = arena_alloc(f->arena, (size_t)(n + 1) * sizeof *some);
+	int64_t m = readable(rec, n, views, at, some);
+	real *y = arena_alloc(f->arena, (size_t)(m * d + 1) * sizeof *y);
+	if (m)
+		rc = logits_of(f, some, m, y, e);
+	for (int64_t i = 0; i < n * d; i++)
+		out[i] = NAN;
+	for (int64_t i = 0; i < m && !rc; i++)
+		memcpy(out + at[i] * d, y + i * d, (size_t)d * sizeof *out);
+	return rc;
 }
 
 /* Rows of the batch that the rows of encoder output `view` belong to; NULL: one each. */
@@ -122,14 +160,18 @@ static struct nn_var *output_of(const struct nn_outputs *o, int emb)
 	return emb == NN_EMB_UNIFIED ? o->unified : emb == NN_EMB_G ? o->f : emb == NN_EMB_R ? o->r : o->aligned;
 }
 
-int nn_infer_embeddings(struct nn_infer *f, const struct ts_map *const *rec, int64_t n, unsigned want,
+int nn_infer_embeddings(struct nn_infer *f, const struct ts_map *const *all, int64_t n_all, unsigned want,
 			struct nn_embeddings *out, struct err *e)
 {
-	int64_t n_pass = n_pass_of(f, rec, n);
 	double *sum[NN_N_EMBEDDING] = {NULL};
-	arena_reset(f->arena);
 	memset(out, 0, sizeof *out);
-	for (int64_t pass = 0; pass < n_pass; pass++) {
+	arena_reset(f->arena);
+	int64_t *at = arena_alloc(f->arena, (size_t)(n_all + 1) * sizeof *at);
+	const struct ts_map **rec = arena_alloc(f->arena, (size_t)(n_all + 1) * sizeof *rec);
+	int64_t n = readable(all, n_all, f->model->views, at, rec), n_pass = n_pass_of(f, rec, n);
+	uint8_t *has = arena_calloc(f->arena, (size_t)(n_all * NN_N_VIEW) + 1, 1);
+	out->has = has;
+	for (int64_t pass = 0; pass < n_pass && n; pass++) {
 		struct nn_batch b;
 		struct nn_outputs o;
 		int rc = block_begin(f, rec, n, pass, &b, e);
@@ -137,7 +179,8 @@ int nn_infer_embeddings(struct nn_infer *f, const struct ts_map *const *rec, int
 			rc = nn_model_outputs(f->model, f->tape, &b, &o, e);
 		if (rc)
 			return rc;
-		out->has = b.has;
+		for (int64_t i = 0; i < n; i++)
+			memcpy(has + at[i] * NN_N_VIEW, b.has + i * NN_N_VIEW, NN_N_VIEW);
 		for (int k = 0; k < NN_N_EMBEDDING; k++) {
 			struct nn_var *x = want & 1u << k ? output_of(&o, k) : NULL;
 			if (!x) {
@@ -161,8 +204,12 @@ int nn_infer_embeddings(struct nn_infer *f, const struct ts_map *const *rec, int
 	}
 	for (int k = 0; k < NN_N_EMBEDDING; k++)
 		if (sum[k]) {
-			out->value[k] = arena_alloc(f->arena, (size_t)(n * out->width[k] + 1) * sizeof(real));
-			passes_mean(sum[k], out->value[k], n, out->width[k], rec, n_pass);
+			int64_t d = out->width[k];
+			real *mean = arena_alloc(f->arena, (size_t)(n * d + 1) * sizeof *mean);
+			out->value[k] = arena_alloc(f->arena, (size_t)(n_all * d + 1) * sizeof(real));
+			passes_mean(sum[k], mean, n, d, rec, n_pass);
+			for (int64_t i = 0; i < n; i++)
+				memcpy(out->value[k] + at[i] * d, mean + i * d, (size_t)d * sizeof *mean);
 		}
 	return kernels_check(&f->kernels, e);
 }

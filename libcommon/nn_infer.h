@@ -23,7 +23,10 @@ int nn_infer_init(struct nn_infer *f, struct nn_model *m, struct err *e);
 void nn_infer_free(struct nn_infer *f);
 /* How many of the n records make the next block: at least 1, at most NN_BLOCK_MOL. */
 int64_t nn_infer_take(const struct ts_map *const *rec, int64_t n);
-/* Outputs of the head [n, n_task], mean over the pictures of a record; see nn_model_to_predictions. */
+/*
+ * Outputs of the head [n, n_task], mean over the pictures of a record; see nn_model_to_predictions. NaN for a record
+ * that has none of the views that are read, whatever else is in the block; ERR_NUMERIC for one that is computed.
+ */
 int nn_infer_logits(struct nn_infer *f, const struct ts_map *const *rec, int64_t n, real *out, struct err *e);
 
 /* What encode writes, in this order: "h2d", "h3d", "himg", "c2d", "c3d", "cimg", "c", "g", "r", "a", NULL. */
@@ -32,8 +35,8 @@ enum { NN_N_EMBEDDING = 10 };
 enum nn_embedding { NN_EMB_H, NN_EMB_C = 3, NN_EMB_UNIFIED = 6, NN_EMB_G, NN_EMB_R, NN_EMB_A };
 /*
  * The embeddings asked for (bits 1 << index), mean over the pictures of a record: value[i] [n, width[i]] in f's arena
- * until the next call, rows of a record without that view not written; has [n, NN_N_VIEW]. ERR_SCHEMA when the model
- * lacks the part.
+ * until the next call or NULL, rows of a record without that view (or without any) not written; has [n, NN_N_VIEW].
+ * ERR_SCHEMA when the model lacks the part.
  */
 struct nn_embeddings {
 	real *value[NN_N_EMBEDDING];

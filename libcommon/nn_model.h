@@ -68,6 +68,8 @@ enum nn_preset { NN_PRESET_TINY, NN_PRESET_CPU, NN_PRESET_PAPER };
 /* Options table; offsets are relative to struct nn_config. Ended by {0}. */
 extern const struct opt nn_config_options[];
 void nn_config_preset(struct nn_config *c, enum nn_preset p);
+/* Over those of ComENet, SchNet's own sizes of the preset; c->geom is left alone. */
+void nn_config_schnet(struct nn_config *c, enum nn_preset p);
 /* Bit v set: view v is in use (of "2d,3d,img"). ERR_USAGE for an unknown name. */
 int nn_views_parse(const char *text, unsigned *mask, struct err *e);
 /* To and from a map (model header, --show-config): every option by name. An unknown name is ERR_USAGE. */
@@ -139,6 +141,8 @@ int nn_model_add_parts(struct nn_model *m, unsigned parts, uint64_t seed, struct
 int nn_model_add_head(struct nn_model *m, int n_task, const char *const *tasks, bool regression, uint64_t seed,
 		      struct err *e);
 void nn_model_free(struct nn_model *m);
+/* Views that feed the head: --use-views, else 2d. ERR_USAGE for one that the model lacks. */
+int nn_head_views(const struct nn_model *m, unsigned *views, struct err *e);
 
 /* Draws of one training step: which atoms are masked, which code each decoder gets. From (seed, step) alone. */
 struct nn_draws {
@@ -176,6 +180,18 @@ int nn_model_outputs(struct nn_model *m, struct nn_tape *t, const struct nn_batc
 /* Memory read of g [n, hyper_width]: assignment and read. */
 void nn_model_read(struct nn_model *m, struct nn_tape *t, struct nn_var *g, struct nn_var **assign, struct nn_var **r);
 
+/* What molecules are related by, on the host; only what --hyper-by asks for is read. */
+struct nn_relation {
+	int64_t n;
+	const real *code[NN_N_VIEW]; /* [n, code_width], NULL: no such view */
+	const real *unified;         /* [n, code_width] */
+	const uint8_t *has;          /* [n, NN_N_VIEW] */
+	const uint8_t *fp;           /* [n, 256] */
+	const int64_t *scaffold;     /* [n] */
+};
+/* The hypergraph over them by --hyper-by, in a. ERR_SCHEMA without fp or scaffold where one is asked for. */
+int nn_model_hyper_of(const struct nn_model *m, const struct nn_relation *of, struct arena *a, struct nn_hyper *h,
+		      struct err *e);
 /*
  * Section 3 alone on fixed codes: codes [n, NN_N_VIEW, code_width] (host; rows of absent views are not read) of n
  * molecules, has [n, NN_N_VIEW], hyperedges over them; the losses are taken on the first n_seed.

@@ -13,8 +13,6 @@ struct nn_encoders {
 };
 struct nn_encoders nn_encoders_of(const struct nn_config *c);
 int64_t nn_view_width(const struct nn_config *c, int view); /* of the encoder's output */
-/* Views that feed the head: --use-views, else 2d. ERR_USAGE for one that the model lacks. */
-int nn_head_views(const struct nn_model *m, unsigned *views, struct err *e);
 /* The batch's has, less the views that the model does not use: [n_mol, NN_N_VIEW] in a. */
 const uint8_t *nn_model_has(const struct nn_model *m, const struct nn_batch *b, struct arena *a);
 struct nn_var *nn_model_atoms(struct nn_model *m, struct nn_tape *t, const struct nn_graphs *g); /* [n_atom, width] */

@@ -148,14 +148,13 @@ static void reconstruct(struct nn_model *m, struct nn_tape *t, struct nn_var *co
 /* ---- section 3: structure ------------------------------------------------- */
 
 /* k-NN hyperedges within one view: over the molecules that have it. */
-static struct nn_hyper view_hyper(const struct nn_model *m, const real *code, const uint8_t *has, int64_t n, int view,
-				  struct arena *a)
+static struct nn_hyper view_hyper(const struct nn_model *m, const struct nn_relation *of, int view, struct arena *a)
 {
-	int64_t d = m->cfg.code_width, *rows = arena_alloc(a, (size_t)(n + 1) * sizeof *rows), n_row = 0;
+	int64_t d = m->cfg.code_width, n = of->n, *rows = arena_alloc(a, (size_t)(n + 1) * sizeof *rows), n_row = 0;
 	real *x = arena_alloc(a, (size_t)(n * d + 1) * sizeof *x);
 	for (int64_t i = 0; i < n; i++)
-		if (has[i * NN_N_VIEW + view]) {
-			memcpy(x + n_row * d, code + i * d, (size_t)d * sizeof *x);
+		if (of->has[i * NN_N_VIEW + view]) {
+			memcpy(x + n_row * d, of->code[view] + i * d, (size_t)d * sizeof *x);
 			rows[n_row++] = i;
 		}
 	struct nn_hyper h = nn_hyper_knn(m->k, x, n_row, d, m->cfg.hyper_k, m->cfg.hyper_soft, 1, a);
@@ -174,29 +173,27 @@ static const real *host_copy(struct nn_tape *t, const struct nn_var *x)
 	return host;
 }
 
-/* The hypergraph of a batch by --hyper-by. */
-static int batch_hyper(const struct nn_model *m, struct nn_tape *t, const struct nn_batch *b, struct nn_var *const *c,
-		       const uint8_t *has, struct nn_var *u, struct nn_hyper *h, struct err *e)
+int nn_model_hyper_of(const struct nn_model *m, const struct nn_relation *of, struct arena *a, struct nn_hyper *h,
+		      struct err *e)
 {
-	struct arena *a = nn_tape_arena(t);
 	switch ((enum nn_hyper_by)m->cfg.hyper_by) {
 	case NN_BY_FP:
-		if (!b->fp)
+		if (!of->fp)
 			return err_set(e, ERR_SCHEMA, "no field fp [256] uint8: run mol2graph with --fp");
-		*h = nn_hyper_fp(b->fp, b->n_mol, m->cfg.hyper_k, m->cfg.hyper_soft, a);
+		*h = nn_hyper_fp(of->fp, of->n, m->cfg.hyper_k, m->cfg.hyper_soft, a);
 		return 0;
 	case NN_BY_SCAFFOLD:
-		if (!b->scaffold)
+		if (!of->scaffold)
 			return err_set(e, ERR_SCHEMA, "no field scaffold: run mol2graph with --scaffold");
-		*h = nn_hyper_group(b->scaffold, b->n_mol, a);
+		*h = nn_hyper_group(of->scaffold, of->n, a);
 		return 0;
 	case NN_BY_VIEW: {
 		struct nn_hyper part[NN_N_VIEW];
 		const struct nn_hyper *parts[NN_N_VIEW];
 		int n_part = 0;
 		for (int v = 0; v < NN_N_VIEW; v++)
-			if (c[v]) {
-				part[n_part] = view_hyper(m, host_copy(t, c[v]), has, b->n_mol, v, a);
+			if (of->code[v]) {
+				part[n_part] = view_hyper(m, of, v, a);
 				parts[n_part] = &part[n_part];
 				n_part++;
 			}
@@ -206,9 +203,20 @@ static int batch_hyper(const struct nn_model *m, struct nn_tape *t, const struct
 	case NN_BY_CODE:
 		break;
 	}
-	*h = nn_hyper_knn(nn_tape_kernels(t), host_copy(t, u), b->n_mol, m->cfg.code_width, m->cfg.hyper_k,
-			  m->cfg.hyper_soft, 1, a);
+	*h = nn_hyper_knn(m->k, of->unified, of->n, m->cfg.code_width, m->cfg.hyper_k, m->cfg.hyper_soft, 1, a);
 	return 0;
+}
+
+/* The hypergraph of a batch by --hyper-by. */
+static int batch_hyper(const struct nn_model *m, struct nn_tape *t, const struct nn_batch *b, struct nn_var *const *c,
+		       const uint8_t *has, struct nn_var *u, struct nn_hyper *h, struct err *e)
+{
+	struct nn_relation of = {.n = b->n_mol, .has = has, .fp = b->fp, .scaffold = b->scaffold};
+	for (int v = 0; v < NN_N_VIEW && m->cfg.hyper_by == NN_BY_VIEW; v++)
+		of.code[v] = c[v] ? host_copy(t, c[v]) : NULL;
+	if (m->cfg.hyper_by == NN_BY_CODE)
+		of.unified = host_copy(t, u);
+	return nn_model_hyper_of(m, &of, nn_tape_arena(t), h, e);
 }
 
 static double cosine(const real *a, const real *b, int64_t d)

@@ -172,6 +172,7 @@ static int set_choice(const struct opt *o, const char *text, int *out, struct er
 /* Items separated by commas; appended where the option gathers and was given before. */
 static void set_list(const struct opt *o, const char *text, bool again, struct arena *a, struct opt_list *out)
 {
+	const char *split = o->flags & OPT_WHOLE ? "" : ",";
 	int n = again && o->flags & OPT_REPEAT ? out->n : 0, more = 1;
 	for (const char *s = text; *s; s++)
 		more += *s == ',';
@@ -179,7 +180,7 @@ static void set_list(const struct opt *o, const char *text, bool again, struct a
 	if (n)
 		memcpy(items, out->items, (size_t)n * sizeof *items);
 	for (const char *s = text; *text; text = s + (*s == ',')) {
-		size_t len = strcspn(text, ",");
+		size_t len = strcspn(text, split);
 		s = text + len;
 		if (len)
 			items[n++] = arena_strndup(a, text, len);
@@ -330,12 +331,26 @@ static bool same_str(const char *x, const char *y)
 	return x == y || (x && y && !strcmp(x, y));
 }
 
-static const char *list_text(const struct opt_list *l, struct arena *a)
+/* A name, or what stands for the file of that name. */
+static int name_record(const char **name, bool digest, struct arena *a, struct err *e)
 {
-	const char *text = "";
-	for (int i = 0; i < l->n; i++)
-		text = arena_printf(a, "%s%s%s", text, i ? "," : "", l->items[i]);
-	return text;
+	char hex[33];
+	int rc = digest ? io_digest_file(*name, hex, e) : 0;
+	if (digest && !rc)
+		*name = arena_strdup(a, hex);
+	return rc;
+}
+
+static int list_record(const struct opt_list *l, bool digest, struct arena *a, const char **text, struct err *e)
+{
+	int rc = 0;
+	*text = "";
+	for (int i = 0; i < l->n && !rc; i++) {
+		const char *item = l->items[i];
+		rc = name_record(&item, digest, a, e);
+		*text = arena_printf(a, "%s%s%s", *text, i ? "," : "", item);
+	}
+	return rc;
 }
 
 /* Text of the value, NULL if it is the default; files as their digests. */
@@ -362,21 +377,13 @@ static int record_value(const struct opt *o, const void *at, const void *def, st
 			*text = o->choices[*(const int *)at];
 		return 0;
 	case OPT_LIST:
-		if (!same_list(at, def))
-			*text = list_text(at, a);
-		break;
+		return same_list(at, def) ? 0 : list_record(at, o->flags & OPT_DIGEST, a, text, e);
 	case OPT_STR:
 		if (!same_str(*(const char *const *)at, *(const char *const *)def))
 			*text = *(const char *const *)at;
 		break;
 	}
-	if (*text && o->flags & OPT_DIGEST) {
-		char hex[33];
-		int rc = io_digest_file(*text, hex, e);
-		*text = arena_strdup(a, hex);
-		return rc;
-	}
-	return 0;
+	return *text ? name_record(text, o->flags & OPT_DIGEST, a, e) : 0;
 }
 
 int opt_record_args(const struct opt *const *tables, const void *conf, const void *conf_default, struct arena *a,

@@ -66,6 +66,12 @@ check_version() {
 	expect 0 "$P" -V
 	head -n 1 "$T/out" | grep -q "^$P (molrill) [0-9]" || die "no version"
 	grep -q '^compiler ' "$T/out" || die "no compiler"
+	case $P in
+	train | encode | predict | hyperbuild)
+		grep -qE '^OpenBLAS [0-9.]+ [A-Za-z0-9]+$' "$T/out" || die "no library of products"
+		grep -q '^CUDA: ' "$T/out" || die "nothing about CUDA"
+		;;
+	esac
 }
 check_misuse() {
 	expect 2 "$P" --outptu x "$input"

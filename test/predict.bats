@@ -45,6 +45,14 @@ setup() {
 	predict -m "$one" -m "$two" "$set" | cut -f 4,6 > both
 	run -0 awk 'NR > 1 { m = ($1 + $2) / 2; d = ($1 - $2) / sqrt(2); d = d < 0 ? -d : d; e = $3 - m; f = $4 - d; if (e * e > 1e-12 || f * f > 1e-12) bad++ } END { print bad + 0 }' <(paste a b both)
 	assert_output 0
+	# with --stream its models stand in provenance, each by its digest
+	predict --stream -m "$one" -m "$two" "$set" > both.mts
+	run -0 bash -c "paste <(tscat --tsv pred both.mts | tail -n +2 | cut -d , -f 1) <(tail -n +2 both | cut -f 1) | awk '\$1 != \$2'"
+	assert_output ''
+	run -0 bash -c "tscat --json -n 0 both.mts | head -n 1 | jq -r '.provenance[-1].options[0]'"
+	assert_output --regexp '^--model=[0-9a-f]{32},[0-9a-f]{32}$'
+	cp "$one" 'a,b'
+	predict -m 'a,b' "$set" | cut -f 4 | cmp - a
 	# mutant: the deviation divided by n
 	run -0 awk 'NR > 1 { d = ($1 - $2) / 2; d = d < 0 ? -d : d; f = $4 - d; if (f * f > 1e-12) bad++ } END { print (bad > 0) }' <(paste a b both)
 	assert_output 1

@@ -22,12 +22,13 @@ static const struct opt own[] = {
     {"rate", 'r', OPT_FLOAT, "R", "a rate", AT(rate), OPT_RECORDS, NULL, 0, 1},
     {"colour", 'c', OPT_CHOICE, "red|green|blue", "a colour", AT(choice), OPT_RECORDS, colours},
     {0}};
-static const struct opt shared[] = {{"other", 'x', OPT_FLAG, NULL, "another", AT(other)},
-				    {"text", 't', OPT_STR, "TEXT", "a text", AT(text)},
-				    {"file", 0, OPT_STR, "FILE", "a file", AT(file), OPT_RECORDS | OPT_DIGEST},
-				    {"list", 'l', OPT_LIST, "A,B", "a list", AT(list), OPT_RECORDS},
-				    {"model", 'm', OPT_LIST, "FILE", "files", AT(models), OPT_REPEAT},
-				    {0}};
+static const struct opt shared[] = {
+    {"other", 'x', OPT_FLAG, NULL, "another", AT(other)},
+    {"text", 't', OPT_STR, "TEXT", "a text", AT(text)},
+    {"file", 0, OPT_STR, "FILE", "a file", AT(file), OPT_RECORDS | OPT_DIGEST},
+    {"list", 'l', OPT_LIST, "A,B", "a list", AT(list), OPT_RECORDS},
+    {"model", 'm', OPT_LIST, "FILE", "files", AT(models), OPT_RECORDS | OPT_REPEAT | OPT_WHOLE | OPT_DIGEST},
+    {0}};
 static const struct opt *const tables[] = {own, shared, NULL};
 static const struct conf defaults = {.count = 7, .rate = 0.5, .text = "none", .size = 1};
 
@@ -69,6 +70,8 @@ static void test_right(void)
 	tap_ok(!parse("-m a -m b --model=c") && conf.models.n == 3 && !strcmp(conf.models.items[2], "c"),
 	       "a list that gathers");
 	tap_ok(!parse("-l a,b,c") && conf.list.n == 3 && !strcmp(conf.list.items[1], "b"), "commas split a list");
+	tap_ok(!parse("-m a,b -m c") && conf.models.n == 2 && !strcmp(conf.models.items[0], "a,b"),
+	       "or are part of its items");
 	parse("--count 7");
 	tap_ok(opt_was_given("count") && !opt_was_given("rate"), "opt_was_given tells a given default from none");
 	parse("");
@@ -126,7 +129,7 @@ static void test_texts(void)
 
 static void test_provenance(void)
 {
-	char path[] = "/tmp/molrill-test.XXXXXX", hex[33], want[64];
+	char path[] = "/tmp/molrill-test.XXXXXX", hex[33], want[96];
 	int fd = mkstemp(path), n;
 	const char **args;
 	struct err e = {0};
@@ -146,6 +149,12 @@ static void test_provenance(void)
 		tap_str(args[3], want, "a file stands there by its digest, never its name");
 		tap_str(args[4], "--list=a,b", "a list");
 	}
+	const char *twice[] = {path, path};
+	conf.models = (struct opt_list){2, twice};
+	n = opt_record_args(tables, &conf, &defaults, arena, &args, &e);
+	snprintf(want, sizeof want, "--model=%s,%s", hex, hex);
+	if (tap_ok(n == 6, "a list of files (%d)", n))
+		tap_str(args[5], want, "files of a list, each by its digest");
 	conf.file = "/not/there";
 	tap_ok(opt_record_args(tables, &conf, &defaults, arena, &args, &e) < 0 && strstr(e.msg, "/not/there"),
 	       "a file that is not there");

@@ -205,3 +205,129 @@ header() {
 	"${fine[@]}" --epochs 2 -o b.mts "$set"
 	cmp a.mts b.mts
 }
+
+@test "AdamW: a step shrinks each parameter by rate times decay beside Adam's own; Adam's decay goes through the gradient" {
+	local one=(train --quiet --task finetune --preset tiny --gnn-width 16 --epochs 1 --batch 100 --keep last --lr 0.01)
+	values() { tscat --json "$1" | jq -c 'select(.name? | strings | test("^(gnn|head)\\.") and (test("running") | not)) | .value | flatten'; }
+	"${one[@]}" --lr 0 -o start.mts "$set"
+	"${one[@]}" -o none.mts "$set"
+	"${one[@]}" --optimizer adamw -o same.mts "$set"
+	"${one[@]}" --optimizer adamw --weight-decay 0.5 -o w.mts "$set"
+	"${one[@]}" --weight-decay 0.5 -o l2.mts "$set"
+	cmp <(values none.mts) <(values same.mts)
+	cat > apart.jq <<'END'
+map(flatten) | transpose | map(.[2] - .[1] + 0.01 * 0.5 * .[0] | fabs) | length > 1000 and max < 1e-6
+END
+	for m in start none w l2; do values $m.mts | jq -sc . > $m; done
+	run -0 jq -s -f apart.jq start none w
+	assert_output true
+	run -0 jq -s -f apart.jq start none l2
+	assert_output false
+}
+
+@test "--resume: epochs that earlier steps depend on are refused; another build of OpenBLAS is told" {
+	"${fine[@]}" --schedule cosine --epochs 1 -o c.mts "$set"
+	run -2 "${fine[@]}" --schedule cosine --epochs 2 --resume -o c.mts "$set"
+	assert_output --partial 'says when the cosine ends'
+	train --task pretrain --preset tiny --views 2d --stages 2 --epochs 1 -o t.mts "$set"
+	run -2 train --task pretrain --preset tiny --views 2d --stages 2 --epochs 2 --resume -o t.mts "$set"
+	assert_output --partial 'says when the first stage ends'
+	[ "$(uname -m)" = x86_64 ] || skip "no other core type to try"
+	"${fine[@]}" --epochs 1 -o d.mts "$set"
+	run -0 env OPENBLAS_CORETYPE=Prescott "${fine[@]}" --quiet --epochs 2 --resume -o d.mts "$set"
+	assert_output --regexp 'd.mts was computed by OpenBLAS .*, and goes on by OpenBLAS .* Prescott'
+	run -0 env OPENBLAS_CORETYPE=Prescott "${fine[@]}" --quiet --epochs 3 --resume -o d.mts "$set"
+	refute_output --partial 'goes on by'
+}
+
+@test "-m: what a model was built with stays, and --show-config shows it; options that have nothing to act on" {
+	train --task pretrain --preset tiny --views 2d --epochs 1 -o pre.mts "$set"
+	run -0 train --show-config -m pre.mts --tau-mem 0.5
+	assert_line "$(printf 'gnn-width\t64')"
+	assert_line "$(printf 'tau-mem\t0.5')"
+	assert_line "$(printf 'views\t2d')"
+	for o in '--gnn-width 20' '--gnn gcn' '--preset paper' '--gnn-layers 2' '--memory-slots 8' '--fuse concat'; do
+		run -2 train --task finetune -m pre.mts $o -o no.mts "$set"
+		assert_output --partial "train: ${o% *}: the model pre.mts was built with "
+	done
+	run -2 train --task finetune -m pre.mts --use-views 3d -o no.mts "$views"
+	assert_output --partial 'has the views 2d alone'
+	train --quiet --task finetune -m pre.mts --gnn-width 64 --preset tiny --epochs 1 -o yes.mts "$set"
+	run -2 train --task structure -m pre.mts --hyper-k 3 -o no.mts "$set"
+	assert_output --partial 'hyperbuild'
+	run -2 "${fine[@]}" --patience 2 -o no.mts <(mol2graph --labels acid --limit 20 "$ROOT/examples/wellknown.csv")
+	assert_output --partial 'molsplit'
+	run -2 "${fine[@]}" --class-weights --labels-are regression -o no.mts "$set"
+	assert_output --partial 'does not apply to values'
+	run -0 bash -c "train --show-config --geom schnet --preset paper | grep -E '^(cutoff|geom-(blocks|width|filters|gaussians))'"
+	assert_output "$(printf 'geom-blocks\t6\ngeom-width\t300\ngeom-gaussians\t50\ngeom-filters\t128\ncutoff\t10')"
+}
+
+# holes: records of which every second has no conformer, and of these every other no picture.
+holes() {
+	local keep=id,row,smiles,y,x,edge_index,edge_attr,z,scaffold,split
+	tscat --stream --where 'row < 20' "$views" > one
+	tscat --stream --where 'row >= 20 and row < 30' --select $keep,img "$views" > two
+	tscat --stream --where 'row >= 30' --select $keep "$views" > three
+	cat one two three
+}
+
+@test "a molecule without any view that is read: left out of training, no embedding, no prediction, whatever is beside it" {
+	holes > holes.mts
+	local n n3 # records, and those with a conformer
+	n=$(tscat --json holes.mts | jq -s 'map(select(.row != null)) | length')
+	n3=$(tscat --json holes.mts | jq -s 'map(select(.pos)) | length')
+	[ "$n" -gt "$n3" ]
+	run -0 "${fine[@]}" --quiet --views 3d --geom-width 16 --epochs 1 -o f.mts holes.mts
+	assert_output --regexp 'left out, for want of any view that is read: [0-9]+ records of train, [0-9]+ of valid, [0-9]+ of test'
+	assert_equal "$(header data f.mts | jq '.train + .valid + .test')" "$n3"
+	# the same model as without them
+	tscat --stream --where 'row < 20' "$views" > full.mts
+	"${fine[@]}" --quiet --views 3d --geom-width 16 --epochs 1 -o g.mts full.mts
+	values() { tscat --json "$1" | jq -c 'select(.name?) | .value'; }
+	cmp <(values f.mts) <(values g.mts)
+	predict -m f.mts holes.mts 2> told > p.tsv
+	grep -q "predict: $((n - n3)) records have no view that each model's head reads: no prediction (nan)" told
+	assert_equal "$(awk -F '\t' 'NR > 1 && $4 == "nan"' p.tsv | wc -l)" $((n - n3))
+	cmp <(head -n $((n3 + 1)) p.tsv) <(predict -m f.mts full.mts)
+	run -0 bash -c 'predict --quiet --stream --explain why -m f.mts holes.mts 2> told | tscat --json | jq -s "map(select(.row != null and .pred)) | length"'
+	assert_output "$n3"
+	run -1 bash -c 'predict --quiet -m f.mts holes.mts 2> told | score'
+	assert_output --partial 'no prediction of'
+	"${pre[@]}" --views 3d --epochs 1 --stages 2 -o pre.mts holes.mts
+	encode -m pre.mts --out h3d,c,a holes.mts 2> told > e.mts
+	grep -q "encode: $((n - n3)) records have none of the views 3d" told
+	run -0 bash -c 'tscat --json e.mts | jq -c "select(.row != null) | [.emb_h3d, .emb_c, .emb_a, .pos] | map(. != null) | unique | length" | sort -u'
+	assert_output 1
+}
+
+@test "hyperedges of the second stage are made by what --hyper-by says" {
+	local two=("${pre[@]}" --quiet --epochs 1 --stages 2 --keep last)
+	mol2graph --fp --scaffold --limit 40 "$ROOT/examples/wellknown.csv" > s.mts 2> /dev/null
+	losses() { jq -c 'select(.read) | [.read, .swap, .usage]' "$1"; }
+	for by in code view fp scaffold; do
+		"${two[@]}" --views 2d --hyper-by $by --log $by -o $by.mts s.mts
+		[ "$(losses $by | wc -l)" -gt 1 ]
+	done
+	# of one view, the unified code is that view's
+	cmp <(losses code) <(losses view)
+	run ! cmp -s <(losses code) <(losses fp)
+	run ! cmp -s <(losses code) <(losses scaffold)
+	run ! cmp -s <(losses fp) <(losses scaffold)
+	# hyperedges of all: whatever makes them
+	for by in code fp; do
+		"${two[@]}" --views 2d --hyper-by $by --hyper-k 100 --log all.$by -o $by.mts s.mts
+	done
+	run -0 bash -c "paste <(jq 'select(.read).read' all.code) <(jq 'select(.read).read' all.fp) | awk '{ d = \$1 - \$2; if (d * d > 1e-10 * \$1 * \$1) exit 1 }'"
+	run -1 "${two[@]}" --views 2d --hyper-by fp -o no.mts "$set"
+	assert_output --partial 'mol2graph --fp'
+}
+
+@test "soft weights that fall to nothing: what hyperbuild writes the structure stage reads" {
+	train --quiet --task pretrain --preset tiny --views 2d --epochs 1 -o pre.mts "$set"
+	{ printf 'smiles\n'; for _ in $(seq 30); do echo C; done; echo 'OC(=O)c1ccccc1OC(C)=O'; } > same.csv
+	mol2graph same.csv | encode -m pre.mts --out c | hyperbuild --soft -k 31 > h.mts
+	run -0 bash -c 'tscat --tsv hyper_weight h.mts | tail -n +2 | tr , "\n" | sort -u'
+	assert_line 0
+	train --quiet --task structure --preset tiny -m pre.mts --epochs 1 -o s.mts h.mts
+}

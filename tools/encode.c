@@ -48,6 +48,7 @@ struct run {
 	struct ts_spool *spool;
 	struct buf packed, unified; /* unified: real [n, code_width] */
 	struct learn_hyper hyper;
+	int64_t n_without; /* records without any view that is read */
 };
 enum { AFTER = 1u << NN_EMB_G | 1u << NN_EMB_R | 1u << NN_EMB_A };
 
@@ -125,7 +126,7 @@ static int header(void *ctx, struct ts_header *h, struct err *e)
 
 static bool has_embedding(int k, const uint8_t *has)
 {
-	return k >= NN_EMB_UNIFIED || has[k % NN_N_VIEW];
+	return k >= NN_EMB_UNIFIED ? has[NN_2D] || has[NN_3D] || has[NN_IMG] : has[k % NN_N_VIEW];
 }
 
 static int embedding_set(struct ts_map *m, int k, const real *from, int64_t d, struct err *e)
@@ -177,6 +178,16 @@ static int block(void *ctx, struct ts_map *const *rec, int64_t n, struct err *e)
 		 now = r->mixes ? r->want & ~AFTER : r->want;
 	int rc = nn_infer_embeddings(&r->infer, (const struct ts_map *const *)rec, n, want, &out, e);
 	for (int64_t i = 0; i < n && !rc; i++) {
+		bool any = has_embedding(NN_EMB_UNIFIED, out.has + i * NN_N_VIEW);
+		r->n_without += !any;
+		if (r->mixes && !any) {
+			int64_t row = -1;
+			ts_need_int(rec[i], "row", &row, NULL);
+			return err_set(e, ERR_SCHEMA,
+				       "row %" PRId64
+				       " opens a hyperedge and has none of the views %s that the model reads",
+				       row, r->model->cfg.views);
+		}
 		if (r->mixes) {
 			int64_t d = out.width[NN_EMB_UNIFIED];
 			buf_put(&r->unified, out.value[NN_EMB_UNIFIED] + i * d, (size_t)d * sizeof(real));
@@ -272,6 +283,7 @@ int main(int argc, char **argv)
 	struct encode c = {.cli = {.output = "-", .n_worker = 1}, .batch = NN_BLOCK_MOL};
 	struct run r = {.c = &c};
 	struct err e = {0};
+	cli_write_libraries = learn_write_libraries;
 	int code = cli_begin(&c, sizeof c, "encode", "[FILE ...]", options, NULL, argc, argv);
 	if (code >= 0)
 		return code;
@@ -291,6 +303,10 @@ int main(int argc, char **argv)
 	    .c = &c.cli, .batch = c.batch, .ctx = &r, .header = header, .block = block, .end = end};
 	if (!rc)
 		rc = learn_filter_run(&f, &e);
+	if (!rc && r.n_without)
+		cli_warn(&c.cli,
+			 "%" PRId64 " records have none of the views %s that the model reads: they go on as they are",
+			 r.n_without, r.model->cfg.views);
 	int rc_close = cli_sink_close(&r.sink, !rc, &e);
 	rc = rc ? rc : rc_close;
 	nn_infer_free(&r.infer);

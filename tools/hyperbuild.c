@@ -1,5 +1,6 @@
 /* hyperbuild - opens a hyperedge at each molecule: itself and its nearest neighbours. */
 #include "cli_stream.h"
+#include "learn_device.h"
 #include "nn_approx.h"
 #include "nn_neighbours.h"
 #include "nn_split.h"
@@ -360,6 +361,7 @@ int main(int argc, char **argv)
 	struct cli_stream *in = NULL;
 	struct cli_sink sink = {0};
 	struct err e = {0};
+	cli_write_libraries = learn_write_libraries;
 	int code = cli_begin(&conf, sizeof conf, "hyperbuild", "[FILE ...]", options, NULL, argc, argv);
 	if (code >= 0)
 		return code;

@@ -6,6 +6,7 @@
 
 const char *const learn_task_names[] = {"pretrain", "structure", "finetune", NULL};
 static const char *const schedules[] = {"none", "cosine", "step", NULL}; /* as enum nn_schedule */
+static const char *const optimizers[] = {"adam", "adamw", NULL};
 static const char *const keeps[] = {"best", "last", NULL};
 
 #define AT(member) offsetof(struct learn_conf, member)
@@ -26,8 +27,10 @@ static const struct opt own[] = {
      .max = 1e9},
     {"gamma", 0, OPT_FLOAT, "X", "factor of each of the schedule's steps", AT(gamma), .flags = OPT_RECORDS, .max = 1},
     {"warmup", 0, OPT_INT, "N", "steps over which the rate rises", AT(warmup), .flags = OPT_RECORDS, .max = 1e12},
-    {"weight-decay", 0, OPT_FLOAT, "X", "weight decay, through the gradient", AT(weight_decay), .flags = OPT_RECORDS,
-     .max = 1e6},
+    {"optimizer", 0, OPT_CHOICE, "NAME", "adam, or adamw: weight decay beside the moments", AT(optimizer),
+     .flags = OPT_RECORDS, .choices = optimizers},
+    {"weight-decay", 0, OPT_FLOAT, "X", "weight decay: through the gradient (adam) or beside it (adamw)",
+     AT(weight_decay), .flags = OPT_RECORDS, .max = 1e6},
     {"clip", 0, OPT_FLOAT, "NORM", "largest norm of the gradient (0: any)", AT(clip), .flags = OPT_RECORDS,
      .max = 1e30},
     {"freeze", 0, OPT_LIST, "NAME,..", "parameters that stay as they are, by the start of their names", AT(freeze),
@@ -63,21 +66,29 @@ const struct opt *learn_conf_options(void)
 	return table;
 }
 
+/* The preset and the kind of encoder are the ground on which other options stand, wherever they are typed. */
+static int typed_choice(const char *name, int otherwise, int argc, char **argv)
+{
+	const struct opt *o = nn_config_options;
+	size_t n = strlen(name);
+	while (strcmp(o->name, name))
+		o++;
+	for (int i = 1; i < argc && strcmp(argv[i], "--"); i++) {
+		if (strncmp(argv[i], "--", 2) || strncmp(argv[i] + 2, name, n))
+			continue;
+		const char *end = argv[i] + 2 + n, *value = *end == '='             ? end + 1
+							    : !*end && i + 1 < argc ? argv[i + 1]
+										    : "";
+		for (int k = 0; o->choices[k]; k++)
+			if (!strcmp(value, o->choices[k]))
+				otherwise = k;
+	}
+	return otherwise;
+}
+
 void learn_conf_init(struct learn_conf *c, int argc, char **argv)
 {
-	enum nn_preset preset = NN_PRESET_CPU;
-	const struct opt *o = nn_config_options;
-	while (strcmp(o->name, "preset"))
-		o++;
-	/* The preset is the ground on which the other options stand, wherever it is typed. */
-	for (int i = 1; i < argc && strcmp(argv[i], "--"); i++) {
-		const char *name = !strncmp(argv[i], "--preset=", 9)              ? argv[i] + 9
-				   : !strcmp(argv[i], "--preset") && i + 1 < argc ? argv[i + 1]
-										  : NULL;
-		for (int p = 0; name && o->choices[p]; p++)
-			if (!strcmp(name, o->choices[p]))
-				preset = (enum nn_preset)p;
-	}
+	enum nn_preset preset = (enum nn_preset)typed_choice("preset", NN_PRESET_CPU, argc, argv);
 	*c = (struct learn_conf){.cli = {.output = "-", .n_worker = 1},
 				 .task = -1,
 				 .mem = INT64_C(2) << 30,
@@ -87,6 +98,8 @@ void learn_conf_init(struct learn_conf *c, int argc, char **argv)
 				 .step_size = 30,
 				 .gamma = 0.3};
 	nn_config_preset(&c->cfg, preset);
+	if (typed_choice("geom", 0, argc, argv) == 1)
+		nn_config_schnet(&c->cfg, preset);
 	c->cfg.preset = NN_PRESET_CPU; /* what provenance compares with: another preset is on record */
 }
 
@@ -110,38 +123,97 @@ static size_t member_nbytes(const struct opt *o)
 	return sizeof(struct opt_list);
 }
 
-int learn_conf_model(const struct learn_conf *c, const struct nn_config *base, struct nn_config *out, struct err *e)
+static const char *value_text(const struct opt *o, const void *at, char text[64])
 {
-	unsigned views;
-	*out = base ? *base : c->cfg;
-	for (const struct opt *o = nn_config_options; base && o->name; o++)
-		if (opt_was_given(o->name))
-			memcpy((char *)out + o->offset, (const char *)&c->cfg + o->offset, member_nbytes(o));
-	int rc = nn_views_parse(out->views, &views, e);
-	if (rc || c->task != LEARN_FINETUNE)
-		return rc;
-	/* The head alone decides which encoders are of use. */
-	if (!opt_was_given("dropout"))
-		out->dropout = 0.5;
-	if (!opt_was_given("views") && !out->use_structure)
-		out->views = *out->use_views ? out->use_views : views & 1u << NN_2D ? "2d" : out->views;
+	if (o->type == OPT_STR)
+		return *(const char *const *)at;
+	if (o->type == OPT_FLAG)
+		return *(const bool *)at ? "yes" : "no";
+	if (o->type == OPT_CHOICE)
+		return o->choices[*(const int *)at];
+	if (o->type == OPT_FLOAT)
+		snprintf(text, 64, "%g", *(const double *)at);
+	else
+		snprintf(text, 64, "%" PRId64, *(const int64_t *)at);
+	return text;
+}
+
+/* Kinds and sizes: what they were when a part was built they are. */
+static int shape_check(const struct learn_conf *c, const struct nn_checkpoint *base, const struct opt *o, struct err *e)
+{
+	static const struct {
+		const char *name;
+		unsigned part;
+	} shapes[] = {{"preset", NN_PART_ENCODERS},
+		      {"gnn", NN_PART_ENCODERS},
+		      {"gnn-layers", NN_PART_ENCODERS},
+		      {"gnn-width", NN_PART_ENCODERS},
+		      {"geom", NN_PART_ENCODERS},
+		      {"geom-blocks", NN_PART_ENCODERS},
+		      {"geom-width", NN_PART_ENCODERS},
+		      {"geom-middle", NN_PART_ENCODERS},
+		      {"geom-gaussians", NN_PART_ENCODERS},
+		      {"geom-filters", NN_PART_ENCODERS},
+		      {"cnn", NN_PART_ENCODERS},
+		      {"cnn-width", NN_PART_ENCODERS},
+		      {"head-width", NN_PART_CODES},
+		      {"code-width", NN_PART_CODES},
+		      {"fuse", NN_PART_CODES},
+		      {"hyper-width", NN_PART_STRUCTURE},
+		      {"hyper-layers", NN_PART_STRUCTURE},
+		      {"memory-slots", NN_PART_STRUCTURE},
+		      {"sinkhorn-queue", NN_PART_STRUCTURE}};
+	const void *was = (const char *)nn_checkpoint_config(base) + o->offset;
+	char text[64];
+	for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+		if (!strcmp(o->name, shapes[i].name) && shapes[i].part & nn_checkpoint_parts(base) &&
+		    memcmp((const char *)&c->cfg + o->offset, was, member_nbytes(o)))
+			return err_set(e, ERR_USAGE, "--%s: the model %s was built with %s, and stays so", o->name,
+				       c->model, value_text(o, was, text));
 	return 0;
+}
+
+static int base_take(const struct learn_conf *c, const struct nn_checkpoint *base, struct nn_config *out, struct err *e)
+{
+	*out = *nn_checkpoint_config(base);
+	for (const struct opt *o = nn_config_options; o->name; o++) {
+		if (!opt_was_given(o->name))
+			continue;
+		int rc = shape_check(c, base, o, e);
+		if (rc)
+			return rc;
+		memcpy((char *)out + o->offset, (const char *)&c->cfg + o->offset, member_nbytes(o));
+	}
+	return 0;
+}
+
+int learn_conf_model(const struct learn_conf *c, const struct nn_checkpoint *base, struct nn_config *out, struct err *e)
+{
+	unsigned views, there;
+	*out = c->cfg;
+	int rc = base ? base_take(c, base, out, e) : 0;
+	if (!rc)
+		rc = nn_views_parse(out->views, &views, e);
+	if (rc)
+		return rc;
+	if (c->task == LEARN_FINETUNE) {
+		/* The head alone decides which encoders are of use. */
+		if (!opt_was_given("dropout"))
+			out->dropout = 0.5;
+		if (!opt_was_given("views") && !out->use_structure)
+			out->views = *out->use_views ? out->use_views : views & 1u << NN_2D ? "2d" : out->views;
+		rc = nn_views_parse(out->views, &views, e);
+	}
+	if (!rc && base && !(rc = nn_views_parse(nn_checkpoint_config(base)->views, &there, e)) && views & ~there)
+		rc = err_set(e, ERR_USAGE, "the model %s has the views %s alone, not all of %s", c->model,
+			     nn_checkpoint_config(base)->views, out->views);
+	return rc;
 }
 
 void learn_conf_write(const struct nn_config *c, FILE *out)
 {
 	for (const struct opt *o = nn_config_options; o->name; o++) {
-		const void *at = (const char *)c + o->offset;
-		fprintf(out, "%s\t", o->name);
-		if (o->type == OPT_INT)
-			fprintf(out, "%" PRId64 "\n", *(const int64_t *)at);
-		else if (o->type == OPT_FLOAT)
-			fprintf(out, "%g\n", *(const double *)at);
-		else if (o->type == OPT_FLAG)
-			fprintf(out, "%s\n", *(const bool *)at ? "yes" : "no");
-		else if (o->type == OPT_CHOICE)
-			fprintf(out, "%s\n", o->choices[*(const int *)at]);
-		else
-			fprintf(out, "%s\n", *(const char *const *)at);
+		char text[64];
+		fprintf(out, "%s\t%s\n", o->name, value_text(o, (const char *)c + o->offset, text));
 	}
 }

@@ -4,15 +4,15 @@
 
 #include "cli.h"
 #include "learn_device.h"
-#include "nn_model.h"
+#include "nn_checkpoint.h"
 
 enum learn_task { LEARN_PRETRAIN, LEARN_STRUCTURE, LEARN_FINETUNE };
 enum learn_keep { LEARN_KEEP_BEST, LEARN_KEEP_LAST };
 
 struct learn_conf {
 	struct cli cli;
-	struct nn_config cfg; /* as typed over the preset's values */
-	int task, schedule, keep, device;
+	struct nn_config cfg;                        /* as typed over the preset's values */
+	int task, schedule, keep, device, optimizer; /* optimizer: 0 adam, 1 adamw */
 	const char *model, *log, *spool, *metric;
 	int64_t mem, epochs, batch, patience, save_every, max_time, warmup, step_size;
 	double lr, lr_min, gamma, weight_decay, clip;
@@ -25,10 +25,11 @@ void learn_conf_init(struct learn_conf *c, int argc, char **argv);
 /* train's own options and every value of the configuration, in one table. */
 const struct opt *learn_conf_options(void);
 /*
- * The model's configuration: base (that of -m, or NULL: the preset) with every value that was typed, and what the task
- * implies. Strings stay those of base and c.
+ * The model's configuration: that of base (-m, or NULL: the preset) with every value that was typed, and what the task
+ * implies. Strings stay those of base and c. ERR_USAGE for what base cannot be: another size, a view that it lacks.
  */
-int learn_conf_model(const struct learn_conf *c, const struct nn_config *base, struct nn_config *out, struct err *e);
+int learn_conf_model(const struct learn_conf *c, const struct nn_checkpoint *base, struct nn_config *out,
+		     struct err *e);
 /* --show-config: NAME, tab, value. */
 void learn_conf_write(const struct nn_config *c, FILE *out);
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROW, Y, PART };
+enum { ROW, Y, PART, VIEWS };
 
 struct gathering {
 	struct learn_data *d;
@@ -52,6 +52,8 @@ static int record_take(void *ctx, const struct ts_map *m, struct err *e)
 	}
 	buf_put(&d->bufs[ROW], &row, sizeof row);
 	buf_put(&d->bufs[PART], &part, 1);
+	uint8_t views = nn_record_views(m);
+	buf_put(&d->bufs[VIEWS], &views, 1);
 	if (!d->img_channels)
 		d->img_channels = nn_record_channels(m);
 	if (g->need->labels)
@@ -113,6 +115,7 @@ int learn_data_read(const struct cli *c, const struct learn_need *need, struct l
 		return rc;
 	d->n = ts_spool_count(d->gathered.spool);
 	d->row = (const int64_t *)(const void *)d->bufs[ROW].data;
+	d->views = d->bufs[VIEWS].data;
 	d->y = need->labels ? (float *)(void *)d->bufs[Y].data : NULL;
 	d->has_split = g.n_with_split > 0;
 	if (!d->n)
@@ -151,6 +154,18 @@ void learn_data_shuffle_labels(struct learn_data *d, uint64_t seed)
 		memcpy(d->y + d->item[NN_TRAIN][i] * d->n_task, y + from[i] * d->n_task, nbytes);
 	free(from);
 	free(y);
+}
+
+void learn_data_keep(struct learn_data *d, unsigned views, int64_t n_out[NN_PARTS])
+{
+	for (int k = 0; k < NN_PARTS; k++) {
+		int64_t n = d->n_item[k];
+		d->n_item[k] = 0;
+		for (int64_t i = 0; i < n; i++)
+			if (d->views[d->item[k][i]] & views)
+				d->item[k][d->n_item[k]++] = d->item[k][i];
+		n_out[k] = n - d->n_item[k];
+	}
 }
 
 void learn_data_free(struct learn_data *d)

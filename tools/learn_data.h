@@ -15,11 +15,12 @@ struct learn_data {
 	int n_task;
 	const int64_t *row;                        /* [n] */
 	float *y;                                  /* [n, n_task], NULL unless labels were asked for */
+	const uint8_t *views;                      /* [n] bit v: it has view v */
 	int64_t img_channels;                      /* of the first picture, 0: there is none */
 	bool has_split;                            /* else all are train */
 	int64_t *item[NN_PARTS], n_item[NN_PARTS]; /* records of each part, ascending */
 	struct learn_hyper hyper;                  /* where it was asked for */
-	struct buf bufs[3];                        /* what the arrays above are made of */
+	struct buf bufs[4];                        /* what the arrays above are made of */
 };
 struct learn_need {
 	bool labels, hyper;
@@ -33,6 +34,8 @@ struct learn_need {
 int learn_data_read(const struct cli *c, const struct learn_need *need, struct learn_data *d, struct err *e);
 /* A control that must learn nothing: the label rows of the training part change places, drawn by seed. */
 void learn_data_shuffle_labels(struct learn_data *d, uint64_t seed);
+/* Takes records that have none of the views (a mask) out of all parts; n_out [NN_PARTS]: so many of each. */
+void learn_data_keep(struct learn_data *d, unsigned views, int64_t n_out[NN_PARTS]);
 void learn_data_free(struct learn_data *d);
 
 #endif

@@ -1,6 +1,8 @@
 /* learn_device.c - the table of --device, and whether a model can do with it. */
 #include "learn_device.h"
 
+#include <string.h>
+
 static int open_as(struct kernels *k, const struct learn_device *d, int choice, struct err *e)
 {
 	int rc = kernels_open(k, (enum kernels_device)choice, d->pool, e);
@@ -23,4 +25,23 @@ int learn_device_fit(struct kernels *k, const struct learn_device *d, const stru
 		return err_set(e, lacks.code, "%s", lacks.msg);
 	kernels_close(k);
 	return open_as(k, d, KERNELS_CPU, e);
+}
+
+static void library_write(FILE *out, enum kernels_device device, const char *name)
+{
+	static const char said[] = "--device cuda: ";
+	struct kernels k;
+	struct err e = {0};
+	if (!kernels_open(&k, device, NULL, &e)) {
+		fprintf(out, "%s%s\n", name, k.build);
+		kernels_close(&k);
+		return;
+	}
+	fprintf(out, "%s%s\n", name, strncmp(e.msg, said, strlen(said)) ? e.msg : e.msg + strlen(said));
+}
+
+void learn_write_libraries(FILE *out)
+{
+	library_write(out, KERNELS_CPU, "");
+	library_write(out, KERNELS_CUDA, "CUDA: ");
 }

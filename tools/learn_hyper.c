@@ -22,8 +22,11 @@ int learn_hyper_add(struct learn_hyper *h, const struct ts_map *m, struct err *e
 	if (!index->shape[0] || weight->shape[0] != index->shape[0] || node[0] != row)
 		return err_set(e, ERR_SCHEMA, "hyper_index does not begin with the molecule itself");
 	for (int64_t i = 0; i < weight->shape[0]; i++)
-		if (!(((const float *)weight->data)[i] > 0 && ((const float *)weight->data)[i] < 1e30F))
-			return err_set(e, ERR_NUMERIC, "hyper_weight holds what is no positive number");
+		/* 0: a member so far off that its soft weight is nothing; the molecule itself keeps each sum positive
+		 */
+		if (!(((const float *)weight->data)[i] >= 0 && ((const float *)weight->data)[i] < 1e30F) ||
+		    (!i && ((const float *)weight->data)[0] == 0))
+			return err_set(e, ERR_NUMERIC, "hyper_weight holds what is no weight");
 	if (!h->starts.n)
 		buf_put(&h->starts, &zero, sizeof zero);
 	buf_put(&h->rows, &row, sizeof row);

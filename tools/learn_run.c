@@ -38,6 +38,8 @@ static int head_add(struct learn_run *r, struct err *e)
 	if (m->cfg.task_kind == NN_TASK_CLASS && !binary)
 		return err_set(e, ERR_SCHEMA, "--labels-are class: there are labels other than 0 and 1");
 	bool regression = m->cfg.task_kind == NN_TASK_AUTO ? !binary : m->cfg.task_kind == NN_TASK_REGRESSION;
+	if (regression && m->cfg.class_weights)
+		return err_set(e, ERR_USAGE, "--class-weights does not apply to values: the labels are no classes");
 	int rc = nn_model_add_head(m, d->n_task, d->gathered.header.tasks, regression, (uint64_t)r->conf->cli.seed, e);
 	if (rc || !regression)
 		return rc;
@@ -72,6 +74,27 @@ static void class_weights_set(struct learn_run *r)
 	}
 }
 
+/* A molecule of which the loss reads no view has nothing to learn from: its label would move the head's bias alone. */
+static int views_keep(struct learn_run *r, struct err *e)
+{
+	int64_t n_out[NN_PARTS];
+	unsigned views = r->model->views;
+	int rc = 0;
+	if (r->conf->task == LEARN_FINETUNE && !r->model->cfg.use_structure)
+		rc = nn_head_views(r->model, &views, e);
+	if (rc)
+		return rc;
+	learn_data_keep(&r->data, views, n_out);
+	if (!r->data.n_item[NN_TRAIN])
+		return err_set(e, ERR_SCHEMA, "no record to train on has any of the views that are read");
+	if (n_out[NN_TRAIN] + n_out[NN_VALID] + n_out[NN_TEST])
+		cli_warn(&r->conf->cli,
+			 "left out, for want of any view that is read: %" PRId64 " records of train, %" PRId64
+			 " of valid, %" PRId64 " of test",
+			 n_out[NN_TRAIN], n_out[NN_VALID], n_out[NN_TEST]);
+	return 0;
+}
+
 static int model_begin(struct learn_run *r, struct err *e)
 {
 	const struct learn_conf *conf = r->conf;
@@ -85,7 +108,7 @@ static int model_begin(struct learn_run *r, struct err *e)
 		if (!nn_checkpoint_is_complete(base))
 			cli_warn(&conf->cli, "%s is of a run that was stopped", conf->model);
 	}
-	rc = learn_conf_model(conf, base ? nn_checkpoint_config(base) : NULL, &cfg, e);
+	rc = learn_conf_model(conf, base, &cfg, e);
 	if (!base)
 		cfg.features = r->data.gathered.header.features;
 	if (!base && !*cfg.features)
@@ -105,6 +128,8 @@ static int model_begin(struct learn_run *r, struct err *e)
 	if (!rc && base)
 		rc = nn_model_add_parts(r->model, parts, seed, e);
 	nn_checkpoint_close(base);
+	if (!rc)
+		rc = views_keep(r, e);
 	if (!rc && conf->task == LEARN_FINETUNE)
 		rc = head_add(r, e);
 	return rc;
@@ -374,6 +399,8 @@ static int run_begin(struct learn_run *r, struct err *e)
 	rc = learn_device_open(&r->kernels, &r->device, e);
 	if (!rc)
 		rc = learn_data_read(&c->cli, &need, &r->data, e);
+	if (!rc && c->patience && !r->data.n_item[NN_VALID])
+		rc = err_set(e, ERR_USAGE, "--patience needs records whose split is valid: run molsplit");
 	if (!rc && c->shuffle_labels && r->data.y)
 		learn_data_shuffle_labels(&r->data, (uint64_t)c->cli.seed);
 	if (rc)
@@ -384,6 +411,8 @@ static int run_begin(struct learn_run *r, struct err *e)
 	r->header = r->data.gathered.header;
 	bool goes_on = c->resume && !access(c->cli.output, F_OK);
 	rc = goes_on ? learn_resume(r, e) : model_begin(r, e);
+	if (!rc && goes_on)
+		rc = views_keep(r, e);
 	if (!rc)
 		rc = history_add(r, e);
 	if (!rc) {
@@ -403,6 +432,8 @@ static void run_end(struct learn_run *r)
 		best_free(r);
 	free(r->codes);
 	free(r->unified);
+	free(r->fp);
+	free(r->scaffold);
 	free(r->codes_has);
 	free(r->class_weight);
 	free(r->order);

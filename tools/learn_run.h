@@ -68,6 +68,8 @@ struct learn_run {
 	struct nn_profile *profile; /* of --profile, or NULL */
 	real *codes;                /* [n, NN_N_VIEW, code_width] of the structure stage */
 	real *unified;              /* [n, code_width], where there is no hyper_index */
+	uint8_t *fp;                /* [n, 256] */
+	int64_t *scaffold;          /* [n] each where hyperedges are made by it */
 	uint8_t *codes_has;         /* [n, NN_N_VIEW] */
 };
 

@@ -47,6 +47,11 @@ static void scores_set(struct ts_map *m, const char *key, const double *value, i
 	ts_set(m, key, ts_value_map(&s));
 }
 
+static const char *computed_by(const struct learn_run *r, struct arena *a)
+{
+	return arena_strdup(a, r->kernels.build);
+}
+
 static void header_make(const struct learn_run *r, struct ts_header *h, struct arena *a)
 {
 	struct ts_map progress, metrics, data;
@@ -67,6 +72,8 @@ static void header_make(const struct learn_run *r, struct ts_header *h, struct a
 	for (int i = 0; i < N_COUNT; i++)
 		ts_set_int(&progress, counts[i].name, *(const int64_t *)((const char *)&r->p + counts[i].offset));
 	ts_set_float(&progress, "loss_sum", r->p.loss_sum);
+	ts_set_int(&progress, "epochs", r->conf->epochs);
+	ts_set_str(&progress, "computed_by", computed_by(r, a));
 	ts_set(&progress, "options", r->options);
 	ts_set(&h->extra, "progress", ts_value_map(&progress));
 }
@@ -96,8 +103,12 @@ int learn_save(struct learn_run *r, bool complete, struct err *e)
 struct nn_optim *learn_optim_new(void *run, struct nn_params *ps)
 {
 	const struct learn_run *r = run;
-	struct nn_optim_config c = {
-	    .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .weight_decay = r->conf->weight_decay, .clip = r->conf->clip};
+	struct nn_optim_config c = {.beta1 = 0.9,
+				    .beta2 = 0.999,
+				    .eps = 1e-8,
+				    .weight_decay = r->conf->weight_decay,
+				    .decoupled = r->conf->optimizer == 1,
+				    .clip = r->conf->clip};
 	return nn_optim_new(ps, &c);
 }
 
@@ -150,6 +161,33 @@ static int progress_get(struct learn_run *r, const struct ts_header *h, struct e
 	return rc;
 }
 
+/* More epochs go on from the last, unless what was done already would have been another thing with them. */
+static int epochs_check(const struct learn_run *r, const struct ts_header *h, const struct nn_config *cfg,
+			struct err *e)
+{
+	int64_t epochs;
+	int rc = ts_need_int(&ts_get(&h->extra, "progress")->u.map, "epochs", &epochs, e);
+	if (rc || epochs == r->conf->epochs)
+		return rc;
+	const char *why = r->conf->schedule == NN_SCHEDULE_COSINE               ? "the cosine ends"
+			  : r->conf->task == LEARN_PRETRAIN && cfg->stages == 2 ? "the first stage ends"
+										: NULL;
+	return why ? err_set(e, ERR_USAGE,
+			     "--resume: --epochs %" PRId64 " says when %s, and the run in %s had %" PRId64,
+			     r->conf->epochs, why, r->conf->cli.output, epochs)
+		   : 0;
+}
+
+/* Another device or another library of products rounds otherwise: the result is that of no single run. */
+static void device_tell(const struct learn_run *r, const struct ts_header *h)
+{
+	const char *before = "", *now = computed_by(r, r->conf->cli.arena);
+	if (!ts_need_str(&ts_get(&h->extra, "progress")->u.map, "computed_by", &before, NULL) && strcmp(before, now))
+		cli_warn(&r->conf->cli,
+			 "--resume: %s was computed by %s, and goes on by %s: its bytes are those of no single run",
+			 r->conf->cli.output, before, now);
+}
+
 int learn_resume(struct learn_run *r, struct err *e)
 {
 	struct nn_checkpoint *c;
@@ -159,7 +197,11 @@ int learn_resume(struct learn_run *r, struct err *e)
 		return rc;
 	rc = progress_get(r, nn_checkpoint_header(c), e);
 	if (!rc)
+		rc = epochs_check(r, nn_checkpoint_header(c), nn_checkpoint_config(c), e);
+	if (!rc)
 		rc = learn_device_fit(&r->kernels, &r->device, nn_checkpoint_config(c), nn_checkpoint_parts(c), e);
+	if (!rc)
+		device_tell(r, nn_checkpoint_header(c));
 	if (!rc)
 		rc = nn_checkpoint_model(c, NULL, nn_checkpoint_parts(c), &r->kernels, &resume, &r->model, e);
 	r->optim = resume.optim;

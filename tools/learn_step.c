@@ -22,6 +22,23 @@ int64_t learn_batch_end(int64_t n, int64_t batch, int64_t i)
 	return i + 1 == learn_batch_count(n, batch) ? n : (i + 1) * batch;
 }
 
+/* What hyperedges of batches are made by, where that is neither a code nor the stream's. */
+static int relation_take(struct learn_run *r, int64_t i, const struct ts_map *m, struct nn_names *scaffolds,
+			 struct err *e)
+{
+	const struct ts_tensor *t;
+	const char *name;
+	int rc = 0;
+	if (r->fp && !(rc = ts_need_tensor(m, "fp", TS_U8, 1, &t, e))) {
+		if (t->shape[0] != 256)
+			return err_set(e, ERR_SCHEMA, "no field fp [256] uint8: run mol2graph with --fp");
+		memcpy(r->fp + 256 * i, t->data, 256);
+	}
+	if (r->scaffold && !(rc = ts_need_str(m, "scaffold", &name, e)))
+		r->scaffold[i] = nn_names_add(scaffolds, name);
+	return rc;
+}
+
 /* ---- structure: seeds, the members of their hyperedges, codes ------------- */
 
 int learn_codes_fill(struct learn_run *r, struct err *e)
@@ -36,11 +53,17 @@ int learn_codes_fill(struct learn_run *r, struct err *e)
 	r->codes = malloc(nbytes * NN_N_VIEW + 1);
 	r->codes_has = malloc((size_t)(n * NN_N_VIEW) + 1);
 	r->unified = malloc(by_batch ? nbytes + 1 : 1);
+	if (by_batch && r->model->cfg.hyper_by == NN_BY_FP)
+		r->fp = malloc((size_t)n * 256 + 1);
+	if (by_batch && r->model->cfg.hyper_by == NN_BY_SCAFFOLD)
+		r->scaffold = malloc((size_t)(n + 1) * sizeof *r->scaffold);
+	struct nn_names scaffolds = {0};
 	struct ts_map map[NN_BLOCK_MOL];
 	const struct ts_map *rec[NN_BLOCK_MOL];
 	struct arena *a = arena_new(0);
 	int rc = 0;
-	if (!r->codes || !r->codes_has || !r->unified)
+	if (!r->codes || !r->codes_has || !r->unified || (by_batch && r->model->cfg.hyper_by == NN_BY_FP && !r->fp) ||
+	    (by_batch && r->model->cfg.hyper_by == NN_BY_SCAFFOLD && !r->scaffold))
 		abort();
 	for (int64_t from = 0; from < n && !rc; from += n_held) {
 		struct nn_embeddings out;
@@ -48,6 +71,8 @@ int learn_codes_fill(struct learn_run *r, struct err *e)
 		for (n_held = 0; n_held < NN_BLOCK_MOL && from + n_held < n && !rc; n_held++) {
 			rc = nn_data_get(r->data.records, from + n_held, a, &map[n_held], e);
 			rec[n_held] = &map[n_held];
+			if (!rc)
+				rc = relation_take(r, from + n_held, &map[n_held], &scaffolds, e);
 		}
 		n_held = rc ? 0 : nn_infer_take(rec, n_held);
 		if (!rc)
@@ -62,11 +87,19 @@ int learn_codes_fill(struct learn_run *r, struct err *e)
 				if (out.value[NN_EMB_C + v])
 					memcpy(r->codes + ((from + i) * NN_N_VIEW + v) * d,
 					       out.value[NN_EMB_C + v] + i * d, (size_t)d * sizeof(real));
-		if (by_batch)
+		if (by_batch && out.value[NN_EMB_UNIFIED])
 			memcpy(r->unified + from * d, out.value[NN_EMB_UNIFIED], (size_t)(n_held * d) * sizeof(real));
 	}
+	nn_names_free(&scaffolds);
 	arena_free(a);
 	return rc;
+}
+
+/* Whether record i has a view to learn from. */
+static bool has_any(const struct learn_run *r, int64_t i)
+{
+	const uint8_t *has = r->codes_has + i * NN_N_VIEW;
+	return has[NN_2D] || has[NN_3D] || has[NN_IMG];
 }
 
 /* Seeds first, then the members that are no seeds, in the order of their first mention. */
@@ -92,6 +125,8 @@ static struct nn_hyper hyper_of_stream(struct learn_run *r, const int64_t *idx, 
 	for (int64_t i = 0; i < n; i++) {
 		start[i] = at;
 		for (int64_t j = edge[idx[i]]; j < edge[idx[i] + 1]; j++) {
+			if (!has_any(r, member[j]))
+				continue;
 			if (place[member[j]] < 0) {
 				place[member[j]] = *n_all;
 				(*all)[(*n_all)++] = member[j];
@@ -105,25 +140,47 @@ static struct nn_hyper hyper_of_stream(struct learn_run *r, const int64_t *idx, 
 	    .n_node = *n_all, .n_edge = n, .n_entry = at, .start = start, .node = node, .value = value};
 }
 
-static struct nn_hyper hyper_of_batch(struct learn_run *r, const int64_t *idx, int64_t n, int64_t **all, int64_t *n_all)
+/* Rows idx of x [.., nbytes], or NULL for NULL. */
+static void *rows_of(struct learn_run *r, const void *x, size_t nbytes, const int64_t *idx, int64_t n)
 {
-	const struct nn_config *c = &r->model->cfg;
-	int64_t d = c->code_width;
-	real *x = arena_alloc(r->arena, (size_t)(n * d) * sizeof *x);
-	*all = arena_alloc(r->arena, (size_t)n * sizeof **all);
-	memcpy(*all, idx, (size_t)n * sizeof **all);
-	*n_all = n;
-	for (int64_t i = 0; i < n; i++)
-		memcpy(x + i * d, r->unified + idx[i] * d, (size_t)d * sizeof *x);
-	return nn_hyper_knn(&r->kernels, x, n, d, c->hyper_k, c->hyper_soft, 1, r->arena);
+	char *y = x ? arena_alloc(r->arena, (size_t)n * nbytes + 1) : NULL;
+	for (int64_t i = 0; i < n && x; i++)
+		memcpy(y + (size_t)i * nbytes, (const char *)x + (size_t)idx[i] * nbytes, nbytes);
+	return y;
+}
+
+static int hyper_of_batch(struct learn_run *r, const int64_t *idx, int64_t n, struct nn_hyper *h, struct err *e)
+{
+	size_t width = (size_t)r->model->cfg.code_width * sizeof(real);
+	const char *codes = rows_of(r, r->codes, NN_N_VIEW * width, idx, n);
+	struct nn_relation of = {.n = n,
+				 .unified = rows_of(r, r->unified, width, idx, n),
+				 .has = rows_of(r, r->codes_has, NN_N_VIEW, idx, n),
+				 .fp = rows_of(r, r->fp, 256, idx, n),
+				 .scaffold = rows_of(r, r->scaffold, sizeof *r->scaffold, idx, n)};
+	for (int v = 0; v < NN_N_VIEW; v++) {
+		char *code = r->model->views & 1u << v ? arena_alloc(r->arena, (size_t)n * width) : NULL;
+		for (int64_t i = 0; i < n && code; i++)
+			memcpy(code + (size_t)i * width, codes + ((size_t)i * NN_N_VIEW + (size_t)v) * width, width);
+		of.code[v] = (const real *)(const void *)code;
+	}
+	return nn_model_hyper_of(r->model, &of, r->arena, h, e);
 }
 
 static int structure_loss(struct learn_run *r, const int64_t *idx, int64_t n, struct nn_var **loss,
 			  struct nn_losses *terms, struct err *e)
 {
-	int64_t d = r->model->cfg.code_width, *all, n_all;
-	struct nn_hyper h =
-	    (learn_hyper_start(&r->data.hyper) ? hyper_of_stream : hyper_of_batch)(r, idx, n, &all, &n_all);
+	int64_t d = r->model->cfg.code_width, *of_stream, n_all = n;
+	const int64_t *all = idx;
+	struct nn_hyper h;
+	if (learn_hyper_start(&r->data.hyper)) {
+		h = hyper_of_stream(r, idx, n, &of_stream, &n_all);
+		all = of_stream;
+	} else {
+		int rc = hyper_of_batch(r, idx, n, &h, e);
+		if (rc)
+			return rc;
+	}
 	real *codes = arena_alloc(r->arena, (size_t)(n_all * NN_N_VIEW * d) * sizeof *codes);
 	uint8_t *has = arena_alloc(r->arena, (size_t)(n_all * NN_N_VIEW));
 	for (int64_t i = 0; i < n_all; i++) {

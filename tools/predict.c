@@ -19,7 +19,7 @@ struct predict {
 #define AT(member) offsetof(struct predict, member)
 static const struct opt options[] = {
     {"model", 'm', OPT_LIST, "MODEL", "the model; several are an ensemble", AT(models),
-     .flags = OPT_RECORDS | OPT_REPEAT | OPT_DIGEST},
+     .flags = OPT_RECORDS | OPT_REPEAT | OPT_WHOLE | OPT_DIGEST},
     {"stream", 0, OPT_FLAG, NULL, "write the records with a field pred, not a table", AT(stream), .flags = 0},
     LEARN_DEVICE_OPTION(AT(device)),
     {"explain", 0, OPT_STR, "FIELD", "add what each atom contributes, by masking it", AT(explain),
@@ -42,7 +42,7 @@ struct run {
 	struct cli_out out;
 	struct buf text;
 	struct arena *arena;
-	int64_t n_segment;
+	int64_t n_segment, n_unknown; /* n_unknown: records without a prediction */
 };
 
 static const char *task_name(const struct run *r, int t)
@@ -196,6 +196,8 @@ static int row_put(struct run *r, const struct ts_map *m, const real *pred, cons
 	for (int t = 0; t < r->n_task; t++)
 		if (r->label[t] >= 0)
 			number_put(r, y ? ((const float *)y->data)[r->label[t]] : NAN);
+	if (r->p->explain && !n_atom)
+		buf_printf(&r->text, "\t");
 	for (int64_t i = 0; i < n_atom; i++) {
 		char text[32];
 		buf_printf(&r->text, "%s%s", i ? "," : "\t", ts_format_float(explained[i], true, text));
@@ -226,7 +228,7 @@ static int ensemble(struct run *r, const struct ts_map *const *rec, int64_t n, r
 		}
 		mean[j] = (real)(sum / r->n_model);
 		sd[j] = r->n_model > 1 ? (real)sqrt(square / (r->n_model - 1)) : 0;
-		if (!isfinite(mean[j]))
+		if (isinf(mean[j]))
 			return err_set(e, ERR_NUMERIC, "a prediction that is no number");
 	}
 	return 0;
@@ -287,7 +289,9 @@ static int block(void *ctx, struct ts_map *const *rec, int64_t n, struct err *e)
 	for (int64_t i = 0; i < n && !rc; i++) {
 		float *explained = NULL, *value = arena_alloc(r->arena, (size_t)T * sizeof *value);
 		int64_t n_atom = 0;
-		if (r->p->explain)
+		bool known = !isnan(pred[i * T]); /* else one of the models reads no view that it has */
+		r->n_unknown += !known;
+		if (r->p->explain && known)
 			rc = explain(r, rec[i], &explained, &n_atom, e);
 		if (rc)
 			break;
@@ -297,7 +301,8 @@ static int block(void *ctx, struct ts_map *const *rec, int64_t n, struct err *e)
 		}
 		for (int64_t t = 0; t < T; t++)
 			value[t] = (float)pred[i * T + t];
-		ts_set_tensor(rec[i], "pred", TS_F32, value, 1, T);
+		if (known)
+			ts_set_tensor(rec[i], "pred", TS_F32, value, 1, T);
 		if (explained && T == 1)
 			ts_set_tensor(rec[i], r->p->explain, TS_F32, explained, 1, n_atom);
 		else if (explained)
@@ -322,6 +327,7 @@ int main(int argc, char **argv)
 	struct predict p = {.cli = {.output = "-", .n_worker = 1}};
 	struct run r = {.p = &p};
 	struct err e = {0};
+	cli_write_libraries = learn_write_libraries;
 	int code = cli_begin(&p, sizeof p, "predict", "[FILE ...]", options, NULL, argc, argv);
 	if (code >= 0)
 		return code;
@@ -342,6 +348,9 @@ int main(int argc, char **argv)
 		buf_printf(&r.text, "\n");
 		rc = text_flush(&r, &e);
 	}
+	if (!rc && r.n_unknown)
+		cli_warn(&p.cli, "%" PRId64 " records have no view that each model's head reads: no prediction%s",
+			 r.n_unknown, p.stream ? "" : " (nan)");
 	int rc_close = p.stream ? cli_sink_close(&r.sink, !rc, &e) : is_open ? cli_out_close(&r.out, !rc, &e) : 0;
 	rc = rc ? rc : rc_close;
 	for (int i = 0; i < r.n_model; i++) {
