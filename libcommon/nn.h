@@ -23,9 +23,10 @@ struct nn_param {
 	int64_t shape[4];
 	int64_t n;     /* number of entries */
 	bool is_state; /* running statistics: no gradient, not for the optimiser, but saved */
-	bool frozen;   /* the optimiser leaves it alone */
-	real *value;   /* [n], back-end memory */
-	real *grad;    /* [n], NULL for state */
+	bool
+	    frozen; /* the optimiser leaves it alone; a BatchNorm whose running mean is frozen works by what it holds */
+	real *value; /* [n], back-end memory */
+	real *grad;  /* [n], NULL for state */
 };
 struct nn_params; /* ordered set of parameters; owns their memory */
 struct nn_params *nn_params_new(const struct kernels *k);

@@ -72,15 +72,16 @@ static struct conv conv_plan(struct nn_tape *t, struct nn_params *ps, const char
 	v.norm_b = nn_use(t, param(ps, norm, "bias"));
 	v.scale = nn_var_new(t, 1, v.c.c_out, false)->v;
 	v.shift = nn_var_new(t, 1, v.c.c_out, false)->v;
+	const struct nn_param *mean = param(ps, norm, "running_mean");
 	v.b = (struct k_batch_norm){.n = v.n_row,
 				    .d = v.c.c_out,
 				    .eps = 1e-5,
 				    .momentum = 0.1,
-				    .train = nn_tape_is_training(t),
+				    .train = nn_tape_is_training(t) && !mean->frozen,
 				    .relu = true,
 				    .weight = v.norm_w->v,
 				    .bias = v.norm_b->v,
-				    .run_mean = param(ps, norm, "running_mean")->value,
+				    .run_mean = mean->value,
 				    .run_var = param(ps, norm, "running_var")->value,
 				    .mean = nn_var_new(t, 1, v.c.c_out, false)->v,
 				    .inv = nn_var_new(t, 1, v.c.c_out, false)->v};

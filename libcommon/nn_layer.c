@@ -91,6 +91,7 @@ static struct nn_var *batch_norm(struct nn_tape *t, struct nn_params *ps, const 
 				 const int64_t *mult, struct nn_var *residual, bool relu)
 {
 	const struct kernels *k = nn_tape_kernels(t);
+	const struct nn_param *mean = part(ps, name, "running_mean");
 	struct batch_norm_rule *r = arena_calloc(nn_tape_arena(t), 1, sizeof *r);
 	r->x = x;
 	r->residual = residual;
@@ -101,17 +102,17 @@ static struct nn_var *batch_norm(struct nn_tape *t, struct nn_params *ps, const 
 				     .d = x->d,
 				     .eps = 1e-5,
 				     .momentum = 0.1,
-				     .train = nn_tape_is_training(t),
+				     .train = nn_tape_is_training(t) && !mean->frozen,
 				     .relu = relu,
 				     .mult = mult ? nn_tape_index(t, mult, x->n) : NULL,
 				     .weight = r->weight->v,
 				     .bias = r->bias->v,
-				     .run_mean = part(ps, name, "running_mean")->value,
+				     .run_mean = mean->value,
 				     .run_var = part(ps, name, "running_var")->value,
 				     .mean = nn_var_new(t, 1, x->d, false)->v,
 				     .inv = nn_var_new(t, 1, x->d, false)->v,
 				     .residual = residual ? residual->v : NULL};
-	if (nn_tape_keeps_running(t)) { /* what would move is thrown away */
+	if (r->b.train && nn_tape_keeps_running(t)) { /* what would move is thrown away */
 		struct nn_var *spare = nn_var_new(t, 2, x->d, false);
 		k->fill(k, spare->v, 2 * x->d, 0);
 		r->b.run_mean = spare->v;

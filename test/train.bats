@@ -331,3 +331,38 @@ holes() {
 	assert_line 0
 	train --quiet --task structure --preset tiny -m pre.mts --epochs 1 -o s.mts h.mts
 }
+
+@test "the loss of the validation set is of the size of training's, masked atoms among it" {
+	for o in "" --mask-statistics; do
+		train --task pretrain --preset tiny --views 2d --w-align 0 --w-self 0 --epochs 3 --batch 16 --log log$o $o -o m.mts "$set"
+		run -0 jq -s 'map(select(.windows)) | length == 3 and all(."valid.loss" < 3 * .mean_loss and ."test.loss" < 3 * .mean_loss)' log$o
+		assert_output true
+	done
+}
+
+@test "--freeze: what is frozen keeps its bytes, running statistics too, and the rest learns" {
+	values() { tscat --json "$1" | jq -c 'select(.name? | strings | test("^('"$2"')\\.")) | [.name, .value]'; }
+	"${pre[@]}" --quiet --epochs 2 -o pre.mts "$views"
+	for frozen in gnn cnn geom 'gnn|cnn'; do
+		train --quiet --task finetune -m pre.mts --use-views 2d,3d,img --epochs 2 --lr 0.01 --batch 16 --keep last \
+			--freeze "${frozen/|/,}" -o f.mts "$views"
+		values pre.mts "$frozen" > before
+		values f.mts "$frozen" > after
+		[ "$(wc -l < before)" -gt 5 ]
+		cmp before after
+		for other in gnn cnn geom; do
+			[[ $frozen == *$other* ]] || run ! cmp -s <(values pre.mts $other) <(values f.mts $other)
+		done
+	done
+	# what a frozen encoder says in training it says afterwards
+	train --quiet --task finetune -m pre.mts --dropout 0 --epochs 1 --lr 0 --batch 100 --keep last --freeze gnn --log log -o f.mts "$set"
+	run -0 bash -c "predict --quiet -m f.mts $set | paste - <(tscat --tsv split $set) | awk -F '\\t' '
+		\$NF == \"train\" { for (t = 4; t < 6; t++) { p = \$t; y = \$(t + 2); sum -= y == 1 ? log(p) : log(1 - p); n++ } }
+		END { printf \"%.4f\", sum / n }'"
+	assert_output "$(jq -s 'map(select(.lr? == 0))[0].loss' log | xargs printf '%.4f')"
+}
+
+@test "what is no number after a step whose loss was one: the step is named" {
+	run -1 "${fine[@]}" --epochs 5 --lr 1e10 --save-every 1 -o a.mts "$set"
+	assert_output --regexp 'train: (after )?step [0-9]+: '
+}

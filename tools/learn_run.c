@@ -144,7 +144,7 @@ static int freeze_apply(struct learn_run *r, struct err *e)
 		bool any = false;
 		for (int i = 0; i < n; i++)
 			if (!strncmp(nn_params_at(ps, i)->name, name, strlen(name))) {
-				nn_params_at(ps, i)->frozen = true;
+				nn_params_at(ps, i)->frozen = true; /* running statistics too */
 				any = true;
 			}
 		if (!any)
@@ -283,6 +283,17 @@ static int stop_check(struct learn_run *r, double end_s, struct err *e)
 	return err_set(e, ERR_STOPPED, "stopped by signal %d after step %" PRId64, io_stop_signal(), r->p.step);
 }
 
+/* What is no number any more after a step whose loss was one: a running variance, a prediction. */
+static int after_step(const struct learn_run *r, int rc, struct err *e)
+{
+	char why[200];
+	if (rc != ERR_NUMERIC)
+		return rc;
+	snprintf(why, sizeof why, "%.190s", e->msg);
+	*e = (struct err){0};
+	return err_set(e, ERR_NUMERIC, "after step %" PRId64 ": %s", r->p.step, why);
+}
+
 static int epoch_run(struct learn_run *r, double end_s, struct err *e)
 {
 	struct learn_progress *p = &r->p;
@@ -308,13 +319,13 @@ static int epoch_run(struct learn_run *r, double end_s, struct err *e)
 		p->loss_sum += terms.total * (double)(to - from);
 		learn_log_step(r, &terms, lr, norm, to - from);
 		if (r->conf->save_every && p->step % r->conf->save_every == 0 && strcmp(r->conf->cli.output, "-"))
-			rc = learn_save(r, false, e);
+			rc = after_step(r, learn_save(r, false, e), e);
 		if (!rc && p->batch < r->n_batch)
 			rc = stop_check(r, end_s, e);
 		if (rc)
 			return rc;
 	}
-	return epoch_end(r, e);
+	return after_step(r, epoch_end(r, e), e);
 }
 
 /* From the views to the structure module: fixed codes, a new optimiser, epochs from 0. */
@@ -362,7 +373,7 @@ static int train(struct learn_run *r, struct err *e)
 			rc = stop_check(r, end_s, e);
 		}
 	}
-	return rc ? rc : learn_save(r, true, e);
+	return rc ? rc : after_step(r, learn_save(r, true, e), e);
 }
 
 /* ---- the run -------------------------------------------------------------- */
