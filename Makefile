@@ -61,7 +61,7 @@ CHEM := $(call present,mol2graph conf3d mol2img)
 LEARN := $(call present,encode train predict hyperbuild molsplit score tscat)
 PROGRAMS := $(CHEM) $(LEARN)
 UNIT := $(patsubst test/test_%.c,%,$(wildcard test/test_*.c))
-HELPERS := $(patsubst test/%.c,%,$(wildcard test/molprobe.c test/bench_*.c)) $(if $(wildcard test/golden.c),golden golden_double) nn_paths_double nn_switches_double \
+HELPERS := $(filter-out %_ops,$(patsubst test/%.c,%,$(wildcard test/molprobe.c test/bench_*.c))) $(if $(wildcard test/golden.c),golden golden_double) nn_paths_double nn_switches_double \
 	$(patsubst test/%.c,%.so,$(wildcard test/fault_*.c))
 # Programs beside a plug-in that emulates the device.
 EMULATED := $(B)/emulated/lib/molrill/cuda.so $(patsubst %,$(B)/emulated/%,$(LEARN:%=bin/%) \
@@ -212,7 +212,7 @@ $(B)/test/molprobe: $(B)/obj/test/molprobe.o $(CHEM_LIBS) $(B)/flags.link
 	@mkdir -p $(@D)
 	$(link_chem)
 # Steps of the chemistry, and operations of learning, timed one by one for the benchmarks.
-$(B)/test/bench_nn: $(B)/obj/test/bench_nn.o $(LIBS_nn) $(B)/flags.link
+$(B)/test/bench_nn: $(B)/obj/test/bench_nn.o $(B)/obj/test/bench_nn_ops.o $(LIBS_nn) $(B)/flags.link
 	@mkdir -p $(@D)
 	$(link_c)
 $(B)/test/bench_%: $(B)/obj/test/bench_%.o $(LIBS_mol) $(B)/flags.link

@@ -1,9 +1,10 @@
-"""bench_nn.py BUILD: this project's learning side and PyTorch on the same molecules, in turn, as a table on standard output.
+"""bench_nn.py BUILD: this project's learning side and PyTorch on the same molecules, in turn, as tables on standard output.
 
 CPU time of processes, one thread, both sides told run by run to make one repetition: a ratio is PyTorch's time over ours in one turn.
 A process can be slow for its whole life, so each side is started several times, and the ratio of the two smallest times stands beside
 the median. Molecules: drug-like ones of $SHARED/data (evenly spaced rows of MUV), made into one stream by mol2graph and conf3d,
-which both sides read. PyTorch's side is $SHARED/bench/peer_torch.py and bench_nn_peer.py: stock, eager, float32.
+which both sides read; atoms and pairs of atoms are counted on both sides and must be the same. PyTorch's side is $SHARED/bench/peer_torch.py
+and bench_nn_peer.py: stock, eager, float32. A second table has its quickest variants: torch.compile, and bf16, of another arithmetic.
 """
 import argparse
 import csv
@@ -14,34 +15,44 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections import namedtuple
 
 HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SHARED = os.environ.get("SHARED", f"{HERE}/../shared")
 PINNED = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
 # The allocator of the peer keeps big blocks, as its own script has it: no page faults for every new tensor.
 PEER = dict(PINNED, MALLOC_MMAP_MAX_="0", MALLOC_TRIM_THRESHOLD_=str(1 << 36), MALLOC_TOP_PAD_=str(64 << 20))
+VARIANTS = {"compile": "torch.compile, float32", "bf16": "eager, bf16 (another arithmetic error)"}
+OF_MATRICES = ("infonce", "bank", "topk")
+
+# goal: times that PyTorch should take at least, or None; px: side of pictures
+Row = namedtuple("Row", "op n mode goal px hydrogens", defaults=(None, 0, False))
 
 
 def rows():
-    """(operation, size, mode, pixels, at least)"""
-    both = "fwd+bwd"
-    table = [("gin", n, both, 0, goal) for n, goal in ((32, 1.8), (128, 2.1), (256, 2.4))] + [("gin", 128, "fwd", 0, 2.0)]
-    table += [(op, n, mode, 0, 1.5 if n == 128 and mode == both else None)
+    both, step = "fwd+bwd", "fwd+bwd+adam"
+    table = [Row("gin", n, both, goal) for n, goal in ((32, 1.8), (128, 2.1), (256, 2.4))] + [Row("gin", 128, "fwd", 2.0)]
+    table += [Row(op, n, mode, 1.5 if n == 128 and mode == both else None)
               for op in ("gcn", "sage", "gat") for n in (32, 128, 256) for mode in (both, "fwd")]
-    table += [("gin", n, "fwd", 0, None) for n in (32, 256)]
-    table += [("gin-tune", 32, "fwd+bwd+adam", 0, 1.2)]
-    table += [("schnet", n, both, 0, 8.0) for n in (32, 128)] + [("comenet", n, both, 0, 3.0) for n in (32, 128)]
-    table += [("resnet18", 16, both, 224, 1.3), ("resnet18", 16, "fwd", 224, 1.3), ("resnet18", 32, both, 96, 1.3), ("resnet18", 32, "fwd", 96, 1.4)]
-    table += [("infonce", n, both, 0, goal) for n, goal in ((64, 3.0), (256, 2.0), (1024, 1.6))]
-    table += [("bank", n, both, 0, goal) for n, goal in ((1024, 1.2), (8192, 1.1))]
-    table += [("topk", n, "fwd", 0, goal) for n, goal in ((256, 1.5), (1024, 1.3), (4096, 1.15))]
-    table += [("step-cpu", 32, "fwd+bwd+adam", 96, 1.8), ("step-cpu", 128, "fwd+bwd+adam", 96, 2.0), ("step-paper", 32, "fwd+bwd+adam", 224, 1.3)]
+    table += [Row("gin", n, "fwd") for n in (32, 256)] + [Row("gin-tune", 32, step, 1.2)]
+    table += [Row("schnet", n, both, 8.0) for n in (32, 128)] + [Row("schnet", 32, both, hydrogens=True)]
+    table += [Row("comenet", n, both, 3.0) for n in (32, 128)] + [Row("comenet", 32, both, hydrogens=True)]
+    table += [Row("comenet-kept", n, both) for n in (32, 128)] + [Row("comenetfeat", n, "fwd") for n in (32, 128)]
+    table += [Row("resnet18", n, mode, goal, px) for n, px, goals in ((16, 224, (1.3, 1.3)), (32, 96, (1.3, 1.4)))
+              for mode, goal in zip((both, "fwd"), goals)]
+    table += [Row("infonce", n, both, goal) for n, goal in ((64, 3.0), (256, 2.0), (1024, 1.6))]
+    table += [Row("bank", n, both, goal) for n, goal in ((1024, 1.2), (8192, 1.1))]
+    table += [Row("topk", n, "fwd", goal) for n, goal in ((256, 1.5), (1024, 1.3), (4096, 1.15))]
+    table += [Row("step-cpu", 32, step, 1.8, 96), Row("step-cpu", 128, step, 2.0, 96), Row("step-paper", 32, step, 1.3, 224)]
     return table
 
 
+def size_of(row):
+    return f"{row.n}" + (f", {row.px} px" if row.op == "resnet18" else "") + (", with hydrogens" if row.hydrogens else "")
+
+
 def name_of(row):
-    op, n, mode, px, _ = row
-    return f"{op} {n} {mode}" + (f" {px}px" if op == "resnet18" else "")
+    return f"{row.op} {size_of(row)} {row.mode}".replace(",", "")
 
 
 class Server:
@@ -50,7 +61,7 @@ class Server:
     def __init__(self, argv, env):
         self.p = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=dict(os.environ, **env), text=True)
         if self.p.stdout.readline().strip() != "ready":
-            sys.exit(f"bench_nn.py: {' '.join(argv)}: not ready")
+            raise ChildProcessError(f"{' '.join(argv)}: not ready")
 
     def ms(self):
         self.p.stdin.write("\n")
@@ -63,60 +74,81 @@ class Server:
 
 
 class Bench:
-    def __init__(self, args, molecules):
+    def __init__(self, args, molecules, folder):
         self.args, self.molecules = args, molecules
+        self.peer_env = dict(PEER, TORCHINDUCTOR_CACHE_DIR=f"{folder}/compiled", TORCHINDUCTOR_COMPILE_THREADS="1")
         self.probe = f"{args.build}/test/bench_nn"
         self.sgemm = Server([self.probe, "sgemm", "--serve"], PINNED)
 
     def ours(self, row):
-        op, n, mode, px, _ = row
-        return [self.probe, op, "--size", str(n), "--mode", mode, "--molecules", self.molecules] + (["--pixels", str(px)] if px else [])
+        return [self.probe, row.op, "--size", str(row.n), "--mode", row.mode, "--molecules", self.molecules["stream"]] + (
+            ["--pixels", str(row.px)] if row.px else []) + (["--with-hydrogens"] if row.hydrogens else [])
 
-    def theirs(self, row):
-        op, n, mode, px, _ = row
-        if op.startswith("step-") or op == "gin-tune":
-            return [sys.executable, f"{HERE}/test/bench_nn_peer.py", op, self.molecules, str(n)]
-        many = ["--rows" if op in ("infonce", "bank", "topk") else "--batch", str(n)]
-        return [sys.executable, f"{SHARED}/bench/peer_torch.py", "--ops", "resnet" if op == "resnet18" else op, "--modes", mode,
-                "--graphs", self.molecules] + many + (["--pixels", str(px)] if px else [])
+    def theirs(self, row, variant="eager", before=None):
+        """Argument list of PyTorch's server; with `before`, of what measures its memory after repetitions of that size."""
+        file, op = self.molecules["with hydrogens" if row.hydrogens else "stream"], "resnet" if row.op == "resnet18" else row.op
+        pixels = ["--pixels", str(row.px)] if row.px else []
+        if before is not None or op.startswith("step-") or op in ("gin-tune", "comenet-kept"):
+            return [sys.executable, f"{HERE}/test/bench_nn_peer.py", op, file, str(row.n), "--mode", row.mode, "--variant", variant] + pixels + (
+                ["--serve"] if before is None else ["--before", str(before)])
+        return [sys.executable, f"{SHARED}/bench/peer_torch.py", "--ops", op, "--modes", row.mode, "--graphs", file, "--variants", variant,
+                "--rows" if op in OF_MATRICES else "--batch", str(row.n), "--serve"] + pixels
 
-    def turns(self, row):
-        """Times of both, turn by turn over several starts; GFLOP/s of sgemm meanwhile."""
-        ours, theirs, peak = [], [], []
-        for start in range(self.args.starts):
-            a, b = Server(self.ours(row) + ["--serve"], PINNED), Server(self.theirs(row) + ["--serve"], PEER)
+    def turns(self, row, starts, variant="eager"):
+        """Times of both, turn by turn over some starts; GFLOP/s of sgemm meanwhile."""
+        times, peak = ([], []), []
+        for start in range(starts):
+            sides = Server(self.theirs(row, variant), self.peer_env), Server(self.ours(row) + ["--serve"], PINNED)
             for turn in range(self.args.turns):
-                first = (start + turn) % 2
-                times = {side: (a, b)[side].ms() for side in (first, 1 - first)}
-                ours.append(times[0])
-                theirs.append(times[1])
+                for side in ((0, 1), (1, 0))[(start + turn) % 2]:
+                    times[side].append(sides[side].ms())
                 peak.append(2 * 1024 ** 3 / self.sgemm.ms() * 1e-6)
-            a.close()
-            b.close()
-        return ours, theirs, statistics.median(peak)
+            for s in sides:
+                s.close()
+        return times[1], times[0], statistics.median(peak)
 
     def once(self, argv, env):
         text = subprocess.run(argv, check=True, capture_output=True, text=True, env=dict(os.environ, **env)).stdout
         return json.loads(text.splitlines()[-1])
 
+    def alone(self, row):
+        """What each side says of a few repetitions alone, and PyTorch's once more in a process that has made steps of a small
+        size before; all must have seen the same atoms and pairs."""
+        said = [self.once(self.ours(row) + ["--reps", "1"], PINNED)]
+        said += [self.once(self.theirs(row, before=n), PEER) for n in (0, 16 if row.op in OF_MATRICES else 2)]
+        for what in ("atoms", "pairs"):
+            count = [x[what] for x in said]
+            if count[0] != count[1]:
+                sys.exit(f"bench_nn.py: {name_of(row)}: {count[0]} {what}, and {count[1]} on PyTorch's side")
+        return said
+
     def row(self, row):
-        op, n, mode, px, goal = row
-        ours, theirs, peak = self.turns(row)
-        alone = self.once(self.ours(row) + ["--reps", "1"], PINNED)
-        argv = self.theirs(row)
-        peer = self.once(argv + (["--reps", "1"] if "peer_torch.py" in argv[1] else []), PEER)
+        said = self.alone(row)
+        ours, theirs, peak = self.turns(row, self.args.starts)
         ratios = sorted(b / a for a, b in zip(ours, theirs))
         ms, median = statistics.median(ours), statistics.median(ratios)
-        gflops = alone["flop"] / ms * 1e-6
-        memory = [x["peak_rss_mib"] - x["base_rss_mib"] for x in (alone, peer)]
-        verdict = "" if goal is None else f"{goal} {'reached' if median >= goal else 'not reached'}"
-        print(f"| {op} | {n}{f', {px} px' if op == 'resnet18' else ''} | {mode} | {ms:.3f} | {statistics.median(theirs):.3f} "
+        gflops = said[0]["flop"] / ms * 1e-6
+        memory = [x["peak_rss_mib"] - x["base_rss_mib"] for x in said]
+        verdict = "" if row.goal is None else f"{row.goal} {'reached' if median >= row.goal else 'not reached'}"
+        print(f"| {row.op} | {size_of(row)} | {row.mode} | {ms:.3f} | {statistics.median(theirs):.3f} "
               f"| {median:.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f}) | {min(theirs) / min(ours):.2f} | {verdict} "
-              f"| {gflops:.0f} of {peak:.0f} | {memory[0]:.0f} | {memory[1]:.0f} |", flush=True)
+              f"| {gflops:.0f} of {peak:.0f} | {' | '.join('%.0f' % x for x in memory)} |", flush=True)
+
+    def variants(self, row):
+        cells = ""
+        for variant in self.args.variants:
+            try:
+                ours, theirs, _ = self.turns(row, 1, variant)
+                ratios = sorted(b / a for a, b in zip(ours, theirs))
+                cells += f" {statistics.median(theirs):.3f} | {statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f}) |"
+            except ChildProcessError:  # it has said why
+                cells += " does not run | |"
+        print(f"| {row.op} | {size_of(row)} | {row.mode} |{cells}", flush=True)
 
 
 def molecules_make(args, folder):
-    """A stream of n molecules with features hu and conformers; those without one are left out by both sides."""
+    """A stream of molecules with features hu and conformers, those without one left out; for the peer also a file whose z and pos
+    have the hydrogens, after the others as this project has them."""
     data = f"{SHARED}/data/molecules/{args.set}.csv.gz"
     with gzip.open(data, "rt", newline="") as f:
         smiles = [row["smiles"].strip() for row in csv.DictReader(f)]
@@ -125,11 +157,18 @@ def molecules_make(args, folder):
     with open(path + ".smi", "w") as f:
         f.writelines(f"{s} m{i}\n" for i, s in enumerate(smiles))
     for argv in (["mol2graph", "--features", "hu", "-o", path + ".graph", path + ".smi"],
-                 ["conf3d", "--method", "dg", "-o", path + ".ts", path + ".graph"]):
+                 ["conf3d", "--method", "dg", "--hydrogens", "-o", path + ".ts", path + ".graph"]):
         p = subprocess.run([f"{args.build}/bin/{argv[0]}"] + argv[1:], capture_output=True, text=True)
         if p.returncode not in (0, 3):  # 3: done, some molecules refused
             sys.exit(f"bench_nn.py: {argv[0]}: {p.stderr}")
-    return path + ".ts"
+    sys.path.insert(0, f"{SHARED}/bench")
+    import numpy as np
+    import peer_torch
+    mols = [m for m in peer_torch.read_graphs(path + ".ts") if "pos" in m]
+    for m in mols:
+        m["z"], m["pos"] = np.concatenate([m["z"], np.ones(len(m["pos_h"]), np.int64)]), np.concatenate([m["pos"], m["pos_h"]])
+    peer_torch.save_graphs(path + "_h.ts", [{k: m[k] for k in ("x", "edge_index", "edge_attr", "z", "pos")} for m in mols])
+    return {"stream": path + ".ts", "with hydrogens": path + "_h.ts"}
 
 
 def processor():
@@ -144,23 +183,36 @@ def main():
     p.add_argument("--starts", type=int, default=3, help="starts of each side")
     p.add_argument("--turns", type=int, default=3, help="turns of a start")
     p.add_argument("--rows", default="", help="only rows whose name holds one of these texts, with commas between: \"gin 128,schnet\"")
+    p.add_argument("--variants", default=",".join(VARIANTS), help="of the second table, for rows with a goal, one start each; \"\": none")
     p.add_argument("--list", action="store_true", help="the names of the rows")
     args = p.parse_args()
+    args.variants = [v for v in args.variants.split(",") if v]
+    if not set(args.variants) <= set(VARIANTS):
+        p.error(f"variants are {','.join(VARIANTS)}")
     chosen = [r for r in rows() if any(text in name_of(r) for text in args.rows.split(","))]
     if args.list:
         print("\n".join(name_of(r) for r in rows()))
         return
+    sys.dont_write_bytecode = True
     import torch
     with tempfile.TemporaryDirectory(prefix="bench-nn-", dir=args.build) as folder:
-        b = Bench(args, molecules_make(args, folder))
+        b = Bench(args, molecules_make(args, folder), folder)
         blas = b.once([b.probe, "sgemm", "--reps", "1"], PINNED)["blas"]
         print(f"Molecules of {args.set}; PyTorch {torch.__version__}, eager, float32; {blas}; {processor()}, {os.cpu_count()} processors, "
               f"load {os.getloadavg()[0]:.1f}; one thread; {args.starts} starts of {args.turns} turns. GFLOP/s: ours, products alone (a "
-              f"convolution by its definition), of sgemm's 1024 x 1024 x 1024 meanwhile. Memory: peak above what was held before the first step.\n")
-        print("| operation | size | mode | ours, ms | PyTorch, ms | ratio: median (range) | of minima | at least | GFLOP/s | ours, MiB | PyTorch, MiB |\n"
-              "|---|---|---|---|---|---|---|---|---|---|---|", flush=True)
+              f"convolution by its definition), of sgemm's 1024 x 1024 x 1024 meanwhile. Memory: peak above what was held before the first step; of PyTorch also above what was held "
+              f"after steps of 2 molecules or pictures, or 16 rows: without what its libraries set up once.\n")
+        print("| operation | size | mode | ours, ms | PyTorch, ms | ratio: median (range) | of minima | at least | GFLOP/s | ours, MiB | PyTorch, MiB | set up before, MiB |\n"
+              "|---|---|---|---|---|---|---|---|---|---|---|---|", flush=True)
         for r in chosen:
             b.row(r)
+        if args.variants:
+            print("\nPyTorch's other ways beside ours, one start: what it takes, ms, and the ratio to ours in the same turns, median (range).\n\n"
+                  "| operation | size | mode |" + "".join(f" {VARIANTS[v]} | ratio |" for v in args.variants) +
+                  "\n|---|---|---|" + "---|---|" * len(args.variants), flush=True)
+            for r in chosen:
+                if r.goal is not None:
+                    b.variants(r)
         b.sgemm.close()
         print(f"\nLoad at the end: {os.getloadavg()[0]:.1f}.")
 
