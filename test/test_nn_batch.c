@@ -1,5 +1,6 @@
 /* Batches: what is collated is what the records say, views that are missing stay missing, pictures by area. */
 #include "nn_batch.h"
+#include "nn_layer.h"
 #include "tap.h"
 
 #include <stdlib.h>
@@ -171,6 +172,35 @@ static void test_choice(void)
 	       "a fixed one modulo their number");
 }
 
+/* What the quick paths compute beforehand comes with the batch; the plain ones compute all in the step. */
+static void test_ready(void)
+{
+	const struct ts_map *rec[] = {record(0, 3, true, 0), record(1, 2, true, 0)};
+	struct kernels k;
+	struct nn_config c;
+	struct nn_batch b[3];
+	struct err e = {0};
+	nn_config_preset(&c, NN_PRESET_TINY);
+	c.features = "hu";
+	c.views = "2d,3d";
+	for (int i = 0; i < 3; i++) { /* plain, SchNet, ComENet */
+		struct nn_model *m = NULL;
+		if (kernels_cpu(&k, NULL, &e))
+			break;
+		k.plain = i == 0;
+		c.geom = i == 1;
+		tap_ok(!nn_model_new(&m, &k, &c, NN_PART_ENCODERS, 1, &e), "a model");
+		struct nn_reading r = nn_reading_of(m);
+		tap_ok(!nn_batch_collate(&r, rec, 2, &first, a, &b[i], &e), "its batch");
+		nn_model_free(m);
+		kernels_cpu_free(&k);
+	}
+	tap_ok(!b[0].graph.merged && !b[0].points.features, "plain: nothing beforehand");
+	tap_ok(b[1].graph.merged && !b[1].points.features, "SchNet has no features");
+	tap_ok(b[2].graph.merged && b[2].points.features && b[2].points.features->pairs.n == 8,
+	       "ComENet's features, of the pairs of each molecule");
+}
+
 int main(void)
 {
 	a = arena_new(0);
@@ -178,6 +208,7 @@ int main(void)
 	test_door();
 	test_pictures();
 	test_choice();
+	test_ready();
 	arena_free(a);
 	return tap_done();
 }
