@@ -7,10 +7,11 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { MAX_SLOT = 257 };
+enum { MAX_SLOT = CPU_SLOT_PRODUCT + 1 };
 struct cpu {
 	void *scratch[MAX_SLOT];
 	size_t nbytes[MAX_SLOT];
+	bool has_tiles; /* cpu_product works: where OpenBLAS has kernels for AVX-512 too, so that its core type tells */
 };
 
 enum { HUGE_PAGE = 2 << 20 };
@@ -202,11 +203,17 @@ static void gemm(const struct kernels *k, bool ta, bool tb, int64_t m, int64_t n
 			     .c = c};
 	if (m <= 0 || n <= 0)
 		return;
+	bool long_sum = ta && !tb && m <= SMALL_SIDE && n <= SMALL_SIDE && kk > LONG_SUM;
+	if (((const struct cpu *)k->self)->has_tiles && !long_sum && alpha == 1 && (beta == 0 || beta == 1) && kk > 0 &&
+	    (ta || lda < CPU_FAR)) {
+		cpu_product(k, ta, tb, m, n, kk, a, lda, b, ldb, beta == 1, c, ldc);
+		return;
+	}
 	if (k->fixed_rows && !ta && beta == 0 && kk > 0) {
 		cpu_run(k, cpu_n_chunk(m, CPU_ROWS), block_chunk, &j);
 		return;
 	}
-	if (ta && !tb && m <= SMALL_SIDE && n <= SMALL_SIDE && kk > LONG_SUM) {
+	if (long_sum) {
 		j.n_chunk = cpu_min(even(cpu_n_chunk(kk, LONG_SUM)), MANY_SUMS);
 		j.part = cpu_scratch(k, 0, (size_t)(j.n_chunk * m * n) * sizeof *j.part);
 		cpu_run(k, j.n_chunk, sum_chunk, &j);
@@ -220,25 +227,37 @@ static void gemm(const struct kernels *k, bool ta, bool tb, int64_t m, int64_t n
 	cpu_run(k, j.n_chunk, gemm_chunk, &j);
 }
 
-/* A product whose sides are no multiple of any register, against a double loop. */
-static bool can_multiply(void)
+/* A product whose sides are no multiple of any register, by k, against a double loop. */
+static bool can_multiply(const struct kernels *k)
 {
 	enum { M = 37, N = 29, K = 67 };
-	static real a[M * K], b[K * N], c[M * N];
+	static real a[M * K], b[K * N], c[M * N], d[M * N];
 	for (int i = 0; i < M * K; i++)
 		a[i] = (real)(i * 37 % 101 - 50) / 64;
 	for (int i = 0; i < K * N; i++)
 		b[i] = (real)(i * 53 % 97 - 48) / 64;
 	cpu_gemm_serial(false, false, M, N, K, 1, a, K, b, N, 0, c, N);
+	gemm(k, false, false, M, N, K, 1, a, K, b, N, 0, d, N);
 	for (int i = 0; i < M; i++)
 		for (int j = 0; j < N; j++) {
 			double sum = 0;
 			for (int l = 0; l < K; l++)
 				sum += (double)a[i * K + l] * (double)b[l * N + j];
-			if (!(fabs(sum - (double)c[i * N + j]) <= 1e-5 * K))
+			if (!(fabs(sum - (double)c[i * N + j]) <= 1e-5 * K) ||
+			    !(fabs(sum - (double)d[i * N + j]) <= 1e-5 * K))
 				return false;
 		}
 	return true;
+}
+
+static bool has_tiles(void)
+{
+	static const char *const with_avx512[] = {"SkylakeX", "Cooperlake", "SapphireRapids", NULL};
+	const char *core = openblas_get_corename();
+	int i = 0;
+	while (with_avx512[i] && strcmp(core, with_avx512[i]))
+		i++;
+	return with_avx512[i] && cpu_product_works();
 }
 
 /* "OpenBLAS 0.3.21 Zen" and the like: version and core type in use. */
@@ -271,7 +290,8 @@ int kernels_cpu(struct kernels *k, struct pool *pool, struct err *e)
 	if (!k->self)
 		return err_set(e, ERR_MEMORY, "no memory for the arithmetic");
 	openblas_set_num_threads(1);
-	if (!can_multiply()) {
+	((struct cpu *)k->self)->has_tiles = has_tiles();
+	if (!can_multiply(k)) {
 		kernels_cpu_free(k);
 		return err_set(e, ERR_NUMERIC, "%s multiplies matrices wrongly on this machine: set OPENBLAS_CORETYPE",
 			       k->build);

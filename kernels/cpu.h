@@ -24,6 +24,7 @@ enum {
 	CPU_ENTRIES = 1 << 15, /* of a chunk of entry-wise work */
 	CPU_ROWS = 256,        /* of a chunk of rows with a product or a sum */
 	CPU_SMALL = 1000000,   /* multiplications of a product that OpenBLAS takes without repacking, and at its best */
+	CPU_FAR = 1024,        /* rows this far apart share lines of the first cache */
 	CPU_BLOCK = 64,        /* rows of a product where fixed_rows is set; divides CPU_ROWS */
 };
 
@@ -32,6 +33,11 @@ void cpu_run(const struct kernels *k, int64_t n_chunk, void (*fn)(void *ctx, int
 /* Memory of the caller (slot 0) or of a pool thread (slot 1 + thread), kept and grown; valid until the next call for
  * the same slot. Aborts without memory. */
 void *cpu_scratch(const struct kernels *k, int slot, size_t nbytes);
+enum { CPU_SLOT_PRODUCT = 257 }; /* cpu_product's own */
+/* C [m, n] (+)= op(A) op(B) in float, kk > 0, where it works: with AVX-512, not in double (cpu_product.c). */
+void cpu_product(const struct kernels *k, bool ta, bool tb, int64_t m, int64_t n, int64_t kk, const real *a,
+		 int64_t lda, const real *b, int64_t ldb, bool add, real *c, int64_t ldc);
+bool cpu_product_works(void);
 /* One product without chunks, by the thread that calls. */
 void cpu_gemm_serial(bool ta, bool tb, int64_t m, int64_t n, int64_t kk, double alpha, const real *a, int64_t lda,
 		     const real *b, int64_t ldb, double beta, real *c, int64_t ldc);

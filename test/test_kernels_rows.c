@@ -63,15 +63,27 @@ static void op_adam(const struct kernels *k, struct trial *t, struct size s)
 	}
 }
 
-static void op_gemm(const struct kernels *k, struct trial *t, struct size s)
+/* Rows apart by their length and 7, or by whole lines of the cache. */
+static void run_gemm(const struct kernels *k, struct trial *t, struct size s, bool lines)
 {
 	int64_t m = s.n, n = s.d, kk = s.n_target;
-	const real *a = in(t, m * kk + 7 * (m + kk)), *b = in(t, n * kk + 7 * (n + kk));
-	for (int f = 0; f < 4; f++) {
+	const real *a = in(t, (m + 16) * (kk + 16)), *b = in(t, (n + 16) * (kk + 16));
+	for (int f = 0; f < 8; f++) {
 		bool ta = f & 1, tb = f & 2;
-		k->gemm(k, ta, tb, m, n, kk, 1.5, a, (ta ? m : kk) + 7, b, (tb ? kk : n) + 7, f % 2 ? 1 : 0,
-			out(t, m * n), n);
+		int64_t a_row = ta ? m : kk, b_row = tb ? kk : n;
+		k->gemm(k, ta, tb, m, n, kk, f & 4 ? 1 : 1.5, a, lines ? (a_row + 15) / 16 * 16 : a_row + 7, b,
+			lines ? (b_row + 15) / 16 * 16 : b_row + 7, f % 2 ? 1 : 0, out(t, m * n), n);
 	}
+}
+
+static void op_gemm(const struct kernels *k, struct trial *t, struct size s)
+{
+	run_gemm(k, t, s, false);
+}
+
+static void op_gemm_lines(const struct kernels *k, struct trial *t, struct size s)
+{
+	run_gemm(k, t, s, true);
 }
 
 /* Small sides and a long sum (a gradient of weights), and few rows with many columns. */
@@ -179,11 +191,27 @@ static void op_shrink(const struct kernels *k, struct trial *t, struct size s)
 }
 
 static const struct named ops[] = {
-    {"entries", op_entries},   {"relu", op_relu},         {"tanh", op_tanh},       {"swish", op_swish},
-    {"ssp", op_ssp},           {"softplus", op_softplus}, {"sigmoid", op_sigmoid}, {"square", op_square},
-    {"dropout", op_dropout},   {"adam", op_adam},         {"gemm", op_gemm},       {"small gemm", op_gemm_small},
-    {"rows", op_rows},         {"unit", op_unit},         {"softmax", op_softmax}, {"pick", op_pick},
-    {"info_nce", op_info_nce}, {"nearest", op_nearest},   {"shrink", op_shrink},   {"bias and ReLU", op_bias},
+    {"entries", op_entries},
+    {"relu", op_relu},
+    {"tanh", op_tanh},
+    {"swish", op_swish},
+    {"ssp", op_ssp},
+    {"softplus", op_softplus},
+    {"sigmoid", op_sigmoid},
+    {"square", op_square},
+    {"dropout", op_dropout},
+    {"adam", op_adam},
+    {"gemm", op_gemm},
+    {"gemm of whole lines", op_gemm_lines},
+    {"small gemm", op_gemm_small},
+    {"rows", op_rows},
+    {"unit", op_unit},
+    {"softmax", op_softmax},
+    {"pick", op_pick},
+    {"info_nce", op_info_nce},
+    {"nearest", op_nearest},
+    {"shrink", op_shrink},
+    {"bias and ReLU", op_bias},
 };
 
 /* ---- wrong variants that the harness must reject ---------------------------------------- */
