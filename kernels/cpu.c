@@ -204,8 +204,8 @@ static void gemm(const struct kernels *k, bool ta, bool tb, int64_t m, int64_t n
 	if (m <= 0 || n <= 0)
 		return;
 	bool long_sum = ta && !tb && m <= SMALL_SIDE && n <= SMALL_SIDE && kk > LONG_SUM;
-	if (((const struct cpu *)k->self)->has_tiles && !long_sum && alpha == 1 && (beta == 0 || beta == 1) && kk > 0 &&
-	    (ta || lda < CPU_FAR)) {
+	if (((const struct cpu *)k->self)->has_tiles && !k->plain && !long_sum && alpha == 1 &&
+	    (beta == 0 || beta == 1) && kk > 0 && (ta || lda < CPU_FAR)) {
 		cpu_product(k, ta, tb, m, n, kk, a, lda, b, ldb, beta == 1, c, ldc);
 		return;
 	}
