@@ -183,6 +183,13 @@ $(LEARN:%=$(B)/bin/%): $(B)/bin/%: $(B)/obj/tools/%.o $(LEARN_LIBS) $(B)/flags.l
 	@mkdir -p $(@D)
 	$(link_c)
 
+# Twins of every operation for the tests of the table: wrong ones, and ones that alone may touch its memory.
+$(B)/gen/twins.c: kernels/kernels.h test/twins.awk
+	@mkdir -p $(@D)
+	awk -f test/twins.awk $< > $@.new && mv $@.new $@
+$(B)/gen/twins.o $(B)/gen/twins_double.o: $(B)/gen/twins.c $(B)/flags.c
+	$(CC) $(ALL_CFLAGS) -Itest $(if $(findstring double,$@),-DREAL=double) -MMD -MP -c -o $@ $<
+
 # ---- test programs: test/test_LAYER_NAME.c links its layer and those below ----
 define unit_rule
 $(patsubst %,$(B)/test/%,$(filter $(1)_%,$(UNIT))): $(B)/test/%: $(B)/obj/test/test_%.o $(2) $(B)/flags.link
@@ -192,19 +199,19 @@ endef
 $(eval $(call unit_rule,util,$(LIBS_util),link_c))
 $(eval $(call unit_rule,ts,$(LIBS_ts),link_c))
 $(eval $(call unit_rule,mol,$(LIBS_mol),link_chem))
-$(eval $(call unit_rule,kernels,$(LIBS_kernels),link_c))
-$(eval $(call unit_rule,nn,$(LIBS_nn),link_c))
+$(eval $(call unit_rule,kernels,$(B)/obj/test/fence.o $(B)/gen/twins.o $(LIBS_kernels),link_c))
+$(eval $(call unit_rule,nn,$(B)/obj/test/fence.o $(B)/gen/twins.o $(LIBS_nn),link_c))
 $(eval $(call unit_rule,learn,$(LEARN_LIBS),link_c))
 # The runner of golden cases, in single and in double precision.
 GOLDEN := $(wildcard test/golden*.c)
-$(B)/test/golden: $(call obj,$(GOLDEN)) $(LIBS_nn) $(B)/flags.link
+$(B)/test/golden: $(call obj,$(GOLDEN) test/fence.c) $(B)/gen/twins.o $(LIBS_nn) $(B)/flags.link
 	@mkdir -p $(@D)
 	$(link_c)
-$(B)/test/golden_double: $(call dbl,$(GOLDEN)) $(L)/libnn_double.a $(L)/libkernels_double.a $(LIBS_ts) $(B)/flags.link
+$(B)/test/golden_double: $(call dbl,$(GOLDEN) test/fence.c) $(B)/gen/twins_double.o $(L)/libnn_double.a $(L)/libkernels_double.a $(LIBS_ts) $(B)/flags.link
 	@mkdir -p $(@D)
 	$(link_c)
 # Training by three ways, in double precision too.
-$(B)/test/nn_paths_double $(B)/test/nn_switches_double: $(B)/test/%_double: $(B)/dbl/test/test_%.o $(L)/libnn_double.a $(L)/libkernels_double.a $(LIBS_ts) $(B)/flags.link
+$(B)/test/nn_paths_double $(B)/test/nn_switches_double: $(B)/test/%_double: $(B)/dbl/test/test_%.o $(B)/dbl/test/fence.o $(B)/gen/twins_double.o $(L)/libnn_double.a $(L)/libkernels_double.a $(LIBS_ts) $(B)/flags.link
 	@mkdir -p $(@D)
 	$(link_c)
 # A program over the framework of those that read molecules: its tests need one that crashes and hangs when told.

@@ -26,6 +26,13 @@ setup() {
 	refute_output --partial "not ok"
 }
 
+@test "every case where only the table's operations reach its memory: the model has no hand in it" {
+	run -0 "$TEST/golden" --fence "$SHARED"/oracle/nn/golden/*.msgpack.zst
+	refute_output --partial "not ok"
+	run -0 "$TEST/golden" --fence --plain "$SHARED"/oracle/nn/golden/*.msgpack.zst
+	refute_output --partial "not ok"
+}
+
 # change PART TENSOR FACTOR CASE: the case with the largest entry of one tensor multiplied.
 change() {
 	/usr/bin/python3 - "$1" "$2" "$3" "$SHARED/oracle/nn/golden/$4.msgpack.zst" "$BATS_TEST_TMPDIR/$4.msgpack.zst" <<-'PY'

@@ -1,6 +1,6 @@
 /*
- * golden.c - runs case files of the arithmetic's oracle: build/test/golden [--plain] [--device cuda] [--without NUMBER]
- * FILE...
+ * golden.c - runs case files of the arithmetic's oracle: build/test/golden [--plain] [--fence] [--device cuda]
+ * [--without NUMBER] FILE...
  *
  * TAP on stdout, one line a file with the largest errors of outputs and gradients. Built in float and, from the same
  * sources, in double (golden_double).
@@ -9,6 +9,7 @@
 
 #include "nn_model.h"
 #include "tap.h"
+#include "twins.h"
 
 #include <getopt.h>
 #include <stdlib.h>
@@ -528,22 +529,24 @@ static bool take_away(struct kernels *k, int i, bool *refused)
 int main(int argc, char **argv)
 {
 	static const struct option long_options[] = {{"plain", no_argument, NULL, 'p'},
+						     {"fence", no_argument, NULL, 'f'},
 						     {"device", required_argument, NULL, 'd'},
 						     {"without", required_argument, NULL, 'w'},
 						     {0}};
 	struct kernels k;
 	struct err e = {0};
 	enum kernels_device device = KERNELS_CPU;
-	bool plain = false, refused = false;
+	bool plain = false, fence = false, refused = false;
 	int without = -1;
 	for (int c; (c = getopt_long(argc, argv, "", long_options, NULL)) != -1;) {
 		plain |= c == 'p';
+		fence |= c == 'f';
 		if (c == 'd')
 			device = strcmp(optarg, "cuda") ? KERNELS_CPU : KERNELS_CUDA;
 		if (c == 'w')
 			without = atoi(optarg);
 	}
-	if (kernels_open(&k, device, NULL, &e)) {
+	if (fence ? fence_table(&k, plain, &e) : kernels_open(&k, device, NULL, &e)) {
 		printf("Bail out! %s\n", e.msg);
 		return 1;
 	}

@@ -79,7 +79,7 @@ static void op_batch_norm(const struct kernels *k, struct trial *t, struct size 
 	b.weight = in(t, s.d);
 	b.bias = in(t, s.d);
 	b.run_mean = out(t, s.d);
-	b.run_var = in_positive(t, s.d);
+	b.run_var = out_from(t, draw_positive(t, s.d), s.d);
 	b.train = s.n > 1 && s.n % 2;
 	b.relu = s.d % 2;
 	b.mult = s.d > 4 ? mult : NULL;
@@ -178,6 +178,8 @@ int main(int argc, char **argv)
 	struct tables t;
 	if (!tables_open(&t, argc, argv))
 		return 1;
+	if (t.twins)
+		return test_twin_mutants(&t, ops, sizeof ops / sizeof *ops);
 	test_ops(&t, ops, sizeof ops / sizeof *ops);
 	test_mutants(&t);
 	test_barriers(&t, ops, sizeof ops / sizeof *ops);

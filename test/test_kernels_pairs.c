@@ -123,6 +123,8 @@ int main(int argc, char **argv)
 	struct tables t;
 	if (!tables_open(&t, argc, argv))
 		return 1;
+	if (t.twins)
+		return test_twin_mutants(&t, ops, sizeof ops / sizeof *ops);
 	test_ops(&t, ops, sizeof ops / sizeof *ops);
 	test_mutants(&t);
 	tables_close(&t);

@@ -275,15 +275,56 @@ static void test_known_random(const struct kernels *k)
 	trial_free(&t);
 }
 
+/* ---- the fence around a table's memory (fence.c) ---------------------------------------- */
+
+enum reach { BY_TABLE, BY_HAND, HOST_POINTER, DOWNLOAD_WITHIN };
+
+/* How a process ends that gets at the table's memory in a way. */
+static int fence_end(enum reach way)
+{
+	int status;
+	fflush(stdout);
+	pid_t child = fork();
+	if (child == 0) {
+		struct kernels k;
+		struct err e = {0};
+		real host[2] = {1, 2};
+		if (!freopen("/dev/null", "w", stderr) || fence_table(&k, false, &e))
+			_exit(1);
+		volatile real *x = k.alloc(sizeof host);
+		k.upload((real *)x, host, sizeof host);
+		if (way == BY_HAND)
+			_exit(x[1] > 0 ? 2 : 3);
+		if (way == DOWNLOAD_WITHIN)
+			k.download((real *)x + 1, (real *)x, sizeof *x);
+		k.sum(&k, way == HOST_POINTER ? host : (real *)x, 2, (real *)x);
+		k.download(host, (real *)x, sizeof *host);
+		_exit(host[0] == 3 ? 0 : 4);
+	}
+	return child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void test_fence(void)
+{
+	tap_ok(fence_end(BY_TABLE) == 0, "fence: the table's operations reach its memory");
+	tap_ok(fence_end(BY_HAND) == 99, "mutant: code that reads a tensor by itself is caught");
+	tap_ok(fence_end(HOST_POINTER) == 99, "mutant: an operation on memory of the host is caught");
+	tap_ok(fence_end(DOWNLOAD_WITHIN) == 99, "mutant: a download into the table's memory is caught");
+}
+
 int main(int argc, char **argv)
 {
 	struct tables t;
 	if (!tables_open(&t, argc, argv))
 		return 1;
+	if (t.twins)
+		return test_twin_mutants(&t, ops, sizeof ops / sizeof *ops);
 	test_ops(&t, ops, sizeof ops / sizeof *ops);
 	test_mutants(&t);
 	test_barriers(&t, ops, sizeof ops / sizeof *ops);
 	test_known_random(&t.tested);
+	if (t.on_cpu)
+		test_fence();
 	tables_close(&t);
 	return tap_done();
 }

@@ -8,8 +8,8 @@
 #ifndef MOLRILL_TRIAL_H
 #define MOLRILL_TRIAL_H
 
-#include "kernels.h"
 #include "tap.h"
+#include "twins.h"
 
 #include <dlfcn.h>
 #include <setjmp.h>
@@ -102,6 +102,8 @@ __attribute__((unused)) static int64_t *index_below(struct trial *t, int64_t n, 
 __attribute__((unused)) static real *out_from(struct trial *t, const real *x, int64_t n)
 {
 	real *y = hold_host(t, (size_t)(n + 2 * GUARD) * sizeof *y);
+	if (t->n_out == MAX_OUT)
+		abort();
 	for (int64_t i = 0; i < n + 2 * GUARD; i++)
 		y[i] = i < GUARD || i >= n + GUARD ? guard_value : x ? x[i - GUARD] : (real)rng_normal(&t->rng);
 	t->at[t->n_out] = put(t, y, (size_t)(n + 2 * GUARD) * sizeof *y);
@@ -211,7 +213,7 @@ __attribute__((unused)) static bool trial_same(const struct trial *a, const stru
 struct tables {
 	struct kernels tested, ref, pools[2]; /* pools: the CPU's with two threads and with three */
 	struct pool *pool[2];
-	bool on_cpu;
+	bool on_cpu, twins;
 	/* Of an emulated device: order of its threads; its barriers, any of which can be left out. */
 	void (*set_order)(int);
 	int (*n_site)(void);
@@ -285,13 +287,14 @@ static void find_symbol(void *plugin, const char *name, void *function)
 	memcpy(function, &f, sizeof f);
 }
 
-/* PROGRAM [DEVICE]: the CPU's table, or a device's. */
+/* PROGRAM [cuda|mutants]: the CPU's table, or a device's; mutants of the CPU's. */
 __attribute__((unused)) static bool tables_open(struct tables *t, int argc, char **argv)
 {
 	struct err e = {0};
 	Dl_info where;
 	memset(t, 0, sizeof *t);
-	t->on_cpu = argc < 2;
+	t->twins = argc > 1 && !strcmp(argv[1], "mutants");
+	t->on_cpu = argc < 2 || t->twins;
 	t->pool[0] = pool_new(2);
 	t->pool[1] = pool_new(3);
 	kernels_ref(&t->ref);
@@ -345,6 +348,51 @@ __attribute__((unused)) static void test_ops(const struct tables *t, const struc
 		test_op(t, &ops[i], ways);
 	struct err e = {0};
 	tap_ok(!kernels_check(&t->tested, &e), "the device has no fault %s", e.msg);
+}
+
+/* Whether an operation's run by way of a mutant goes wrong, within its bounds; *called: whether it calls that one. */
+static bool mutant_is_seen(const struct tables *t, const struct twin *m, const struct named *tried,
+			   const struct trial *want, bool *called)
+{
+	struct kernels k = t->tested;
+	bool seen = false;
+	twin_put(&k, m);
+	twin_called = false;
+	for (size_t i = 0; i < N_SMALL && !seen && (!i || twin_called); i++) {
+		struct trial got;
+		trial_run(&got, tried->run, &k, sizes[i]);
+		double err = trial_error(&got, &want[i]);
+		seen = err > 1e-5 && err < INFINITY;
+		trial_free(&got);
+	}
+	*called |= twin_called;
+	return seen;
+}
+
+/* Each operation that is tried here, a thousandth off in the first entry of one of its outputs: a trial goes wrong. */
+__attribute__((unused)) static int test_twin_mutants(const struct tables *t, const struct named *ops, size_t n)
+{
+	bool *seen = calloc((size_t)twin_n_mutant, sizeof *seen),
+	     *called = calloc((size_t)twin_n_mutant, sizeof *called);
+	if (!seen || !called)
+		abort();
+	twin_right = &t->tested;
+	for (size_t i = 0; i < n; i++) {
+		struct trial want[N_SMALL];
+		for (size_t j = 0; j < N_SMALL; j++)
+			trial_run(&want[j], ops[i].run, &t->ref, sizes[j]);
+		for (int m = 0; m < twin_n_mutant; m++)
+			seen[m] = seen[m] || mutant_is_seen(t, &twin_mutants[m], &ops[i], want, &called[m]);
+		for (size_t j = 0; j < N_SMALL; j++)
+			trial_free(&want[j]);
+	}
+	for (int m = 0; m < twin_n_mutant; m++)
+		if (called[m])
+			tap_ok(seen[m], "mutant: %s with %s off by a thousandth is caught", twin_mutants[m].op,
+			       twin_mutants[m].output);
+	free(seen);
+	free(called);
+	return tap_done();
 }
 
 /* One operation in a process of its own, with one barrier left out: what it makes of that. */

@@ -1,0 +1,19 @@
+# The table of operations: each has a test that catches it a thousandth off, in each of its outputs.
+load lib
+
+TEST="${BUILD:-$ROOT/build}/test"
+
+@test "every operation of kernels.h, wrong in the first entry of an output, is caught by a test of operations" {
+	local name
+	cd "$BATS_TEST_TMPDIR"
+	for name in rows graph image pairs dense; do
+		run -0 "$TEST/kernels_$name" mutants
+		refute_output --partial "not ok"
+		printf '%s\n' "${lines[@]}" >> caught
+	done
+	sed -nE 's/^ok .* mutant: ([a-z_]+) with .*/\1/p' caught | sort -u > have
+	awk '/[(][*]affine[)]/ { on = 1 } on' "$ROOT/kernels/kernels.h" |
+		sed -nE 's/^\t(void|double) [(][*]([a-z_]+)[)].*/\2/p' | sort -u > want
+	[ "$(wc -l < want)" -ge 70 ]
+	run -0 diff want have
+}
