@@ -1,8 +1,8 @@
 /* cpu_hyper.c - the operator G of a hypergraph on the CPU: one pass to the hyperedges, one back. */
-#include "kernels.h"
+#include "cpu.h"
 
 #include <math.h>
-#include <stdlib.h>
+#include <string.h>
 
 struct degrees {
 	double *node, *edge; /* Dv, De */
@@ -14,11 +14,12 @@ static double weight_of(const struct k_hyper *h, int64_t j)
 	return h->weight ? (double)h->weight[j] : 1;
 }
 
-static void degrees_new(const struct k_hyper *h, int64_t d, struct degrees *g)
+/* Degrees, mix of zeros, and n zeros more, which are returned: all in the caller's scratch memory. */
+static double *degrees_new(const struct kernels *k, const struct k_hyper *h, int64_t d, int64_t n, struct degrees *g)
 {
-	g->node = calloc((size_t)(h->n_node + h->n_edge + h->n_edge * d) + 1, sizeof *g->node);
-	if (!g->node)
-		abort();
+	int64_t n_all = h->n_node + h->n_edge + h->n_edge * d + n;
+	g->node = cpu_scratch(k, 0, (size_t)(n_all + 1) * sizeof *g->node);
+	memset(g->node, 0, (size_t)n_all * sizeof *g->node);
 	g->edge = g->node + h->n_node;
 	g->mix = g->edge + h->n_edge;
 	for (int64_t j = 0; j < h->n_edge; j++)
@@ -26,6 +27,7 @@ static void degrees_new(const struct k_hyper *h, int64_t d, struct degrees *g)
 			g->node[h->node[e]] += weight_of(h, j) * (double)h->value[e];
 			g->edge[j] += (double)h->value[e];
 		}
+	return g->mix + h->n_edge * d;
 }
 
 /* Factor of a node before and after: 1 and 1 / Dv, or Dv^-1/2 twice. */
@@ -41,12 +43,8 @@ static double after(const struct k_hyper *h, const struct degrees *g, int64_t i)
 
 static void hyper(const struct kernels *k, const struct k_hyper *h, const real *x, real *y, int64_t d)
 {
-	(void)k;
 	struct degrees g;
-	double *sum = calloc((size_t)(h->n_node * d) + 1, sizeof *sum);
-	if (!sum)
-		abort();
-	degrees_new(h, d, &g);
+	double *sum = degrees_new(k, h, d, h->n_node * d, &g);
 	for (int64_t j = 0; j < h->n_edge; j++) {
 		double *z = g.mix + j * d;
 		for (int64_t e = h->start[j]; e < h->start[j + 1]; e++) {
@@ -63,20 +61,14 @@ static void hyper(const struct kernels *k, const struct k_hyper *h, const real *
 	for (int64_t i = 0; i < h->n_node; i++)
 		for (int64_t c = 0; c < d; c++) /* a node of no hyperedge gets nothing */
 			y[i * d + c] = g.node[i] > 0 ? (real)(sum[i * d + c] * after(h, &g, i)) : 0;
-	free(g.node);
-	free(sum);
 }
 
 static void hyper_back(const struct kernels *k, const struct k_hyper *h, const real *x, const real *y, const real *g_y,
 		       real *g_x, real *g_w, int64_t d)
 {
-	(void)k;
 	struct degrees g;
-	double *back = calloc((size_t)(h->n_node * (d + 1)) + 1, sizeof *back), *q = malloc((size_t)d * sizeof *q + 1);
-	if (!back || !q)
-		abort();
-	double *g_dv = back + h->n_node * d;
-	degrees_new(h, d, &g);
+	double *back = degrees_new(k, h, d, h->n_node * (d + 1) + d, &g);
+	double *g_dv = back + h->n_node * d, *q = g_dv + h->n_node;
 	/* The hyperedge's value z = sum H before x, again, and the gradient q that comes to it. */
 	for (int64_t j = 0; j < h->n_edge; j++) {
 		double *z = g.mix + j * d, dot = 0;
@@ -120,9 +112,6 @@ static void hyper_back(const struct kernels *k, const struct k_hyper *h, const r
 			sum += (double)h->value[e] * g_dv[h->node[e]];
 		g_w[j] += (real)sum;
 	}
-	free(back);
-	free(q);
-	free(g.node);
 }
 
 void kernels_cpu_hyper(struct kernels *k)

@@ -89,8 +89,9 @@ void nn_memory_read(struct nn_tape *t, struct nn_var *g, struct nn_var *anchors,
 		    struct nn_var **assign, struct nn_var **r);
 /* mean (r - sg g)^2 + beta mean (g - sg r)^2. */
 struct nn_var *nn_align(struct nn_tape *t, struct nn_var *r, struct nn_var *g, double beta);
-/* Balanced assignment of scores [n, K] (host), SwAV: rows sum to 1. q double [n, K] may not alias scores. */
-void nn_sinkhorn(const real *scores, int64_t n, int64_t n_slot, double eps, int steps, double *q);
+/* Balanced assignment of scores [n, K] (host), SwAV: rows sum to 1. q double [n, K] may not alias scores; a: scratch.
+ */
+void nn_sinkhorn(const real *scores, int64_t n, int64_t n_slot, double eps, int steps, double *q, struct arena *a);
 /*
  * Swapped prediction (SwAV): for each ordered pair of views (a, b), cross-entropy of softmax(scores_a / tau) against
  * the balanced assignment q_b over common rows; mean over pairs. scores[m] [n, K] variables; queue[m] [n_queue, K] host
@@ -99,9 +100,10 @@ void nn_sinkhorn(const real *scores, int64_t n, int64_t n_slot, double eps, int 
 struct nn_var *nn_swapped(struct nn_tape *t, struct nn_var *const *scores, const uint8_t *has, int64_t n, int n_view,
 			  double tau, double eps, int steps, const real *const *queue, const int64_t *n_queue,
 			  double *const *q_out);
-/* A_k = mu A_k + (1 - mu) sum_b a_bk g_b / sum_b a_bk where that sum is above 1e-6. Host arrays, in place. */
+/* A_k = mu A_k + (1 - mu) sum_b a_bk g_b / sum_b a_bk where that sum is above 1e-6. Host arrays, in place; a:
+ * scratch. */
 void nn_anchor_momentum(real *anchors, int64_t n_slot, int64_t d, const real *assign, const real *g, int64_t n,
-			double mu);
+			double mu, struct arena *a);
 
 /* ---- labels (nn_task.c) -------------------------------------------------- */
 

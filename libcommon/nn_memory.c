@@ -50,11 +50,9 @@ struct nn_var *nn_align(struct nn_tape *t, struct nn_var *r, struct nn_var *g, d
 	return nn_add(t, mean_square_to(t, r, g), nn_scale(t, mean_square_to(t, g, r), beta));
 }
 
-void nn_sinkhorn(const real *scores, int64_t n, int64_t n_slot, double eps, int steps, double *q)
+void nn_sinkhorn(const real *scores, int64_t n, int64_t n_slot, double eps, int steps, double *q, struct arena *a)
 {
-	double total = 0, *column = calloc((size_t)n_slot, sizeof *column);
-	if (!column)
-		abort();
+	double total = 0, *column = arena_alloc(a, (size_t)(n_slot + 1) * sizeof *column);
 	for (int64_t i = 0; i < n * n_slot; i++) {
 		q[i] = exp((double)scores[i] / eps);
 		total += q[i];
@@ -79,7 +77,6 @@ void nn_sinkhorn(const real *scores, int64_t n, int64_t n_slot, double eps, int 
 	}
 	for (int64_t i = 0; i < n * n_slot; i++)
 		q[i] *= (double)n;
-	free(column);
 }
 
 /* Balanced assignment of the rows that have the view (with the queue's rows beside them): double [n, K], absent rows 0.
@@ -103,7 +100,7 @@ static double *balance(struct nn_tape *t, struct nn_var *scores, const uint8_t *
 	for (int64_t i = 0; i < n_queue * n_slot; i++)
 		in[n_row * n_slot + i] = queue[i];
 	if (n_row + n_queue)
-		nn_sinkhorn(in, n_row + n_queue, n_slot, eps, steps, q);
+		nn_sinkhorn(in, n_row + n_queue, n_slot, eps, steps, q, a);
 	for (int64_t i = 0, r = 0; i < n; i++)
 		if (has[i * n_view + m]) {
 			for (int64_t j = 0; j < n_slot; j++)
@@ -160,11 +157,9 @@ struct nn_var *nn_swapped(struct nn_tape *t, struct nn_var *const *scores, const
 }
 
 void nn_anchor_momentum(real *anchors, int64_t n_slot, int64_t d, const real *assign, const real *g, int64_t n,
-			double mu)
+			double mu, struct arena *a)
 {
-	double *mean = malloc((size_t)(d ? d : 1) * sizeof *mean);
-	if (!mean)
-		abort();
+	double *mean = arena_alloc(a, (size_t)(d + 1) * sizeof *mean);
 	for (int64_t s = 0; s < n_slot; s++) {
 		double mass = 0;
 		for (int64_t i = 0; i < n; i++)
@@ -179,5 +174,4 @@ void nn_anchor_momentum(real *anchors, int64_t n_slot, int64_t d, const real *as
 		for (int64_t c = 0; c < d; c++)
 			anchors[s * d + c] = (real)(mu * anchors[s * d + c] + (1 - mu) * mean[c] / mass);
 	}
-	free(mean);
 }

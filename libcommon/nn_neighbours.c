@@ -9,32 +9,28 @@
 
 const char *const nn_distance_names[] = {"l2", "cosine", "tanimoto", NULL};
 
-/* Rows, each with itself before its nearest others. */
-static void put_rows(int64_t n, int64_t k, bool root, const int64_t *near, const double *key, int64_t *idx,
-		     double *dist)
+/* From rows of the k - 1 nearest others, each row with itself before them: in place, from the end. */
+static void put_rows(int64_t n, int64_t k, bool root, int64_t *idx, double *dist)
 {
-	for (int64_t i = 0; i < n; i++) {
+	for (int64_t i = n - 1; i >= 0; i--) {
+		for (int64_t j = k - 1; j > 0; j--) {
+			double q = dist[i * (k - 1) + j - 1];
+			idx[i * k + j] = idx[i * (k - 1) + j - 1];
+			dist[i * k + j] = root ? sqrt(q) : q;
+		}
 		idx[i * k] = i;
 		dist[i * k] = 0;
-		for (int64_t j = 0; j < k - 1; j++) {
-			double q = key[i * (k - 1) + j];
-			idx[i * k + j + 1] = near[i * (k - 1) + j];
-			dist[i * k + j + 1] = root ? sqrt(q) : q;
-		}
 	}
 }
 
 static void of_vectors(const struct kernels *kernels, const real *x, int64_t n, int64_t d, bool cosine, int64_t k,
 		       int64_t *idx, double *dist, double *mean)
 {
-	int64_t *near = calloc((size_t)(n * (k - 1) + 1), sizeof *near);
-	double *key = calloc((size_t)(n * (k - 1) + 1), sizeof *key);
-	if (!near || !key)
-		abort(); /* as the arena does */
-	kernels->nearest(kernels, x, n, d, cosine, k - 1, near, key, mean);
-	put_rows(n, k, !cosine, near, key, idx, dist);
-	free(near);
-	free(key);
+	/* A search that a signal ends leaves the rest as it was. */
+	memset(idx, 0, (size_t)(n * k) * sizeof *idx);
+	memset(dist, 0, (size_t)(n * k) * sizeof *dist);
+	kernels->nearest(kernels, x, n, d, cosine, k - 1, idx, dist, mean);
+	put_rows(n, k, !cosine, idx, dist);
 }
 
 /* ---- fingerprints ----------------------------------------------------------- */

@@ -458,7 +458,7 @@ void nn_model_after_step(struct nn_model *m, struct nn_tape *t)
 		real *anchor = arena_alloc(nn_tape_arena(t), (size_t)weight->n * sizeof *anchor);
 		m->k->download(anchor, weight->value, (size_t)weight->n * sizeof *anchor);
 		nn_anchor_momentum(anchor, l->assign->d, l->g->d, host_copy(t, l->assign), host_copy(t, l->g), l->g->n,
-				   m->cfg.anchor_momentum);
+				   m->cfg.anchor_momentum, nn_tape_arena(t));
 		m->k->upload(weight->value, anchor, (size_t)weight->n * sizeof *anchor);
 	}
 	memset(l, 0, sizeof *l);

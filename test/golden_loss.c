@@ -194,7 +194,8 @@ static void run_sinkhorn(struct golden *g)
 {
 	int64_t n = golden_shape(g, "scores", 0), k = golden_shape(g, "scores", 1);
 	double *q = arena_alloc(golden_arena(g), (size_t)(n * k) * sizeof *q);
-	nn_sinkhorn(golden_reals(g, "scores", NULL), n, k, golden_number(g, "eps"), (int)golden_number(g, "steps"), q);
+	nn_sinkhorn(golden_reals(g, "scores", NULL), n, k, golden_number(g, "eps"), (int)golden_number(g, "steps"), q,
+		    golden_arena(g));
 	golden_output_doubles(g, "q", q, n * k);
 }
 
@@ -226,7 +227,7 @@ static void run_momentum(struct golden *g)
 	real *anchors = arena_alloc(golden_arena(g), (size_t)(n_slot * d) * sizeof *anchors);
 	memcpy(anchors, golden_reals(g, "A", NULL), (size_t)(n_slot * d) * sizeof *anchors);
 	nn_anchor_momentum(anchors, n_slot, d, golden_reals(g, "assign", NULL), golden_reals(g, "g", NULL), n,
-			   golden_number(g, "momentum"));
+			   golden_number(g, "momentum"), golden_arena(g));
 	golden_output_reals(g, "A_new", anchors, n_slot * d);
 }
 

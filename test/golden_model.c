@@ -143,7 +143,7 @@ static void compare_balance(struct golden *g, struct nn_model *m, const struct n
 		for (int64_t i = 0; i < n; i++)
 			if (b->has[i * NN_N_VIEW + v])
 				memcpy(rows + n_row++ * slots, scores + i * slots, (size_t)slots * sizeof *rows);
-		nn_sinkhorn(rows, n_row, slots, m->cfg.sinkhorn_eps, (int)m->cfg.sinkhorn_steps, q);
+		nn_sinkhorn(rows, n_row, slots, m->cfg.sinkhorn_eps, (int)m->cfg.sinkhorn_steps, q, nn_tape_arena(t));
 		for (int64_t i = n - 1; i >= 0; i--)
 			if (b->has[i * NN_N_VIEW + v])
 				memcpy(all + (i * NN_N_VIEW + v) * slots, q + --n_row * slots,
