@@ -227,27 +227,45 @@ static void gemm(const struct kernels *k, bool ta, bool tb, int64_t m, int64_t n
 	cpu_run(k, j.n_chunk, gemm_chunk, &j);
 }
 
-/* A product whose sides are no multiple of any register, by k, against a double loop. */
+/* op(a) op(b) / 2 + c by the library and by k, with sides that are no multiple of any register, against a double loop.
+ */
+static bool can_multiply_so(const struct kernels *k, bool ta, bool tb, int m, int n, int kk)
+{
+	enum { MOST = 140 };
+	static real a[MOST * MOST], b[MOST * MOST], c[MOST * MOST], d[MOST * MOST];
+	static double sum[MOST];
+	for (int i = 0; i < m * kk; i++)
+		a[i] = (real)(i * 37 % 101 - 50) / 64;
+	for (int i = 0; i < kk * n; i++)
+		b[i] = (real)(i * 53 % 97 - 48) / 64;
+	for (int i = 0; i < m * n; i++)
+		c[i] = d[i] = (real)(i % 31 - 15) / 16;
+	cpu_gemm_serial(ta, tb, m, n, kk, 0.5, a, ta ? m : kk, b, tb ? kk : n, 1, c, n);
+	gemm(k, ta, tb, m, n, kk, 0.5, a, ta ? m : kk, b, tb ? kk : n, 1, d, n);
+	for (int i = 0; i < m; i++) {
+		for (int j = 0; j < n; j++)
+			sum[j] = (double)((i * n + j) % 31 - 15) / 16;
+		for (int l = 0; l < kk; l++) {
+			double x = 0.5 * (double)a[ta ? l * m + i : i * kk + l];
+			for (int j = 0; j < n; j++)
+				sum[j] += x * (double)b[tb ? j * kk + l : l * n + j];
+		}
+		for (int j = 0; j < n; j++)
+			if (!(fabs(sum[j] - (double)c[i * n + j]) <= 1e-6 * kk) ||
+			    !(fabs(sum[j] - (double)d[i * n + j]) <= 1e-6 * kk))
+				return false;
+	}
+	return true;
+}
+
+/* OpenBLAS has kernels of their own for each order of the operands, and for products below and above CPU_SMALL. */
 static bool can_multiply(const struct kernels *k)
 {
-	enum { M = 37, N = 29, K = 67 };
-	static real a[M * K], b[K * N], c[M * N], d[M * N];
-	for (int i = 0; i < M * K; i++)
-		a[i] = (real)(i * 37 % 101 - 50) / 64;
-	for (int i = 0; i < K * N; i++)
-		b[i] = (real)(i * 53 % 97 - 48) / 64;
-	cpu_gemm_serial(false, false, M, N, K, 1, a, K, b, N, 0, c, N);
-	gemm(k, false, false, M, N, K, 1, a, K, b, N, 0, d, N);
-	for (int i = 0; i < M; i++)
-		for (int j = 0; j < N; j++) {
-			double sum = 0;
-			for (int l = 0; l < K; l++)
-				sum += (double)a[i * K + l] * (double)b[l * N + j];
-			if (!(fabs(sum - (double)c[i * N + j]) <= 1e-5 * K) ||
-			    !(fabs(sum - (double)d[i * N + j]) <= 1e-5 * K))
-				return false;
-		}
-	return true;
+	bool right = true;
+	for (int order = 0; order < 4 && right; order++)
+		right = can_multiply_so(k, order & 1, order & 2, 37, 29, 67) &&
+			can_multiply_so(k, order & 1, order & 2, 113, 131, 83);
+	return right;
 }
 
 static bool has_tiles(void)
@@ -285,7 +303,9 @@ int kernels_cpu(struct kernels *k, struct pool *pool, struct err *e)
 	k->name = "cpu";
 	k->blas = "OpenBLAS";
 	k->build = blas_name();
-	k->pool = pool;
+	/* Other builds of OpenBLAS than that of POSIX threads bear no calls by several threads at once: the serial one
+	 * shares its buffers among them, and OpenMP's starts its own threads from each. */
+	k->pool = openblas_get_parallel() == OPENBLAS_THREAD ? pool : NULL;
 	k->self = calloc(1, sizeof(struct cpu));
 	if (!k->self)
 		return err_set(e, ERR_MEMORY, "no memory for the arithmetic");
