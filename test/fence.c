@@ -93,14 +93,6 @@ static void copy(void *dst, const void *src, size_t nbytes)
 	fence_close();
 }
 
-static void fill(real *x, int64_t n, real value)
-{
-	fence_demand("fill", x);
-	fence_open();
-	table.fill(x, n, value);
-	fence_close();
-}
-
 int fence_table(struct kernels *k, bool plain, struct err *e)
 {
 	struct sigaction act = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO};
@@ -122,7 +114,6 @@ int fence_table(struct kernels *k, bool plain, struct err *e)
 	k->upload = upload;
 	k->download = download;
 	k->copy = copy;
-	k->fill = fill;
 	for (int i = 0; i < twin_n_fence; i++)
 		twin_put(k, &twin_fences[i]);
 	return 0;

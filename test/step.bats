@@ -12,7 +12,7 @@ setup() {
 	export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=0}:verify_asan_link_order=0 # where something is preloaded
 	set=$BATS_FILE_TMPDIR/set.mts views=$BATS_FILE_TMPDIR/views.mts
 	fine=(train --task finetune --preset tiny --gnn-layers 2 --gnn-width 16 --batch 16)
-	pre=(train --task pretrain --preset tiny --gnn-width 16 --img-size 24 --cnn-width 4 --geom-width 16 --code-width 16 --batch 16)
+	pre=(train --task pretrain --preset tiny --gnn-width 64 --img-size 24 --cnn-width 4 --geom-width 16 --code-width 16 --batch 40)
 }
 
 # calls_a_step FILE N: of the last N steps, how many called for memory how often, by the lines of fault_alloc.so (one for
