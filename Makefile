@@ -79,7 +79,7 @@ tests: all $(UNIT:%=$(B)/test/%) $(HELPERS:%=$(B)/test/%) $(EMULATED) ## build t
 help: ## this list
 	@printf 'make TARGET ...\n\n'
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
-	@printf '\nVariables: PREFIX DESTDIR PROGRAM_PREFIX (install), CC CFLAGS CXX CXXFLAGS LDFLAGS OPTIM (build),\nSAN=1 (sanitizers, in build/san), CUDA=0|1|auto CUDA_HOME NVCC CUDA_ARCH (the plug-in of NVIDIA devices),\nREQUIRE_SHARED=1 (tests without their data fail), FILES=... (of check), REQUIRE_GPU=1 (of check-gpu),\nPEER_PYTHON BENCH (Python with RDKit, PyTorch; options of bench, bench-chem).\n'
+	@printf '\nVariables: PREFIX DESTDIR PROGRAM_PREFIX (install), CC CFLAGS CXX CXXFLAGS LDFLAGS OPTIM (build),\nSAN=1 (sanitizers, in build/san), CUDA=0|1|auto CUDA_HOME NVCC CUDA_ARCH (the plug-in of NVIDIA devices),\nREQUIRE_SHARED=1 (tests without their data fail), FILES=... (of check), REQUIRE_GPU=1 (of check-gpu),\nPEER_PYTHON BENCH (Python with RDKit, PyTorch; options of bench, bench-chem, bench-growth).\n'
 .PHONY: help
 
 # ---- objects ----
@@ -288,7 +288,10 @@ bench: programs $(B)/test/bench_nn $(PEER_PYTHON) ## learning against PyTorch, a
 	@$(if $(filter $(B)/%,$(PEER_PYTHON)),$(PEER_PYTHON) -c 'import torch' 2>/dev/null || $(B)/peer/bin/pip -q install $(PEER_TORCH))
 	@$(PEER_PYTHON) test/bench_nn.py $(BENCH) $(abspath $(B)) | tee $(B)/bench-nn.txt.new
 	@mv $(B)/bench-nn.txt.new $(B)/bench-nn.txt
-.PHONY: bench bench-chem
+bench-growth: programs ## where a training step's time goes, by operation, batch, atoms, data: build/bench-growth.txt
+	@/usr/bin/python3 test/bench_growth.py $(BENCH) $(abspath $(B)) | tee $(B)/bench-growth.txt.new
+	@mv $(B)/bench-growth.txt.new $(B)/bench-growth.txt
+.PHONY: bench bench-chem bench-growth
 
 # ---- demonstration, installation ----
 demo: deps-build ## the whole way on shipped molecules, in two minutes

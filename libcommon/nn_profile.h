@@ -1,7 +1,7 @@
 /*
  * nn_profile.h - layer 3: where the time of training goes, by operation.
  *
- * Wall-clock seconds from mark to mark: what passed since the mark before counts as the operation that is named now.
+ * CPU seconds of all threads from mark to mark: what passed since the mark before counts as the operation that is named now.
  * The tape marks each operation as it pushes its rule, with all that was made ready for it, and each rule as it has
  * run; programs mark what they do between steps. Nothing of it reaches a stream.
  */

@@ -470,15 +470,16 @@ int learn_run(const struct learn_conf *c, struct err *e)
 		r.profile = nn_profile_new();
 		nn_tape_profile(r.tape, r.profile);
 	}
+	int64_t first_step = r.p.step;
 	if (!rc)
 		rc = train(&r, e);
-	nn_profile_mark(r.profile, "other", false);
+	nn_profile_mark(r.profile, "saving", false);
 	if (!rc && c->task == LEARN_FINETUNE && c->keep == LEARN_KEEP_BEST && r.data.n_item[NN_VALID] &&
 	    !r.p.best_epoch)
 		cli_warn(&c->cli,
 			 "on the validation set the metric was no number in any epoch: the model is that of the last");
 	int rc_log = learn_log_close(r.log, rc ? NULL : e);
-	learn_profile_write(r.profile, stderr);
+	learn_profile_write(r.profile, r.p.step - first_step, stderr);
 	nn_profile_free(r.profile);
 	run_end(&r);
 	return rc ? rc : rc_log;

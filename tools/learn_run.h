@@ -131,8 +131,8 @@ void learn_log_epoch(struct learn_run *r, double value[NN_PARTS][LEARN_N_METRIC 
 
 /* ---- where the time went (learn_profile.c) ------------------------------- */
 
-/* One line an operation, most time first; nothing for NULL. */
-void learn_profile_write(struct nn_profile *p, FILE *out);
+/* One line an operation, most time first, then one for all, with the number of steps; nothing for NULL. */
+void learn_profile_write(struct nn_profile *p, int64_t n_step, FILE *out);
 
 /* ---- the run (learn_run.c) ----------------------------------------------- */
 
