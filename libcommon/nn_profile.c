@@ -28,6 +28,15 @@ struct nn_profile *nn_profile_new(void)
 	return p;
 }
 
+void nn_profile_clear(struct nn_profile *p)
+{
+	if (!p)
+		return;
+	p->n = 0;
+	memset(p->row, 0, sizeof p->row);
+	p->last_s = now_s();
+}
+
 void nn_profile_free(struct nn_profile *p)
 {
 	free(p);

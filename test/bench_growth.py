@@ -1,7 +1,6 @@
 """bench_growth.py BUILD: how a training step grows, and where its time goes, as tables on standard output.
 
-CPU time of one thread as `train --profile` gives it, what two lengths of the same run differ by, over their steps: without start,
-first step, evaluation and saving. Molecules are drug-like ones of $SHARED/data/pretrain/chembl.smi.gz, rows evenly spaced, with
+CPU time of one thread as `train --profile` gives it, over its steps: without start, first step, evaluation and saving. Molecules are drug-like ones of $SHARED/data/pretrain/chembl.smi.gz, rows evenly spaced, with
 pictures and conformers (`conf3d --method dg`); without $SHARED those of examples/, and no table by atoms or data.
 """
 import argparse
@@ -36,16 +35,15 @@ class Bench:
     def __init__(self, build, folder):
         self.bin, self.folder, self.n_stream = f"{build}/bin", folder, 0
 
-    def stream(self, smiles, views=("conf3d", "mol2img")):
-        """A stream of these molecules; some fewer where one is refused."""
+    def stream(self, smiles, picture_px=96):
+        """A stream of these molecules, with conformers and pictures of this side, or graphs alone (0)."""
         self.n_stream += 1
         path = f"{self.folder}/s{self.n_stream}"
         with open(path + ".smi", "w") as f:
             f.writelines(f"{s} m{i}\n" for i, s in enumerate(smiles))
         run([f"{self.bin}/mol2graph", "-o", path, path + ".smi"])
-        for program in views:
-            more = ["--method", "dg"] if program == "conf3d" else []
-            run([f"{self.bin}/{program}"] + more + ["-o", path + ".new", path])
+        for argv in (["conf3d", "--method", "dg"], ["mol2img", "--size", str(picture_px)]) if picture_px else ():
+            run([f"{self.bin}/{argv[0]}", *argv[1:], "-o", path + ".new", path])
             os.replace(path + ".new", path)
         return path
 
@@ -53,19 +51,13 @@ class Bench:
         return run([f"{self.bin}/train", "--task", "pretrain", "-j", "1", "--quiet", "--profile", "--epochs", str(epochs),
                     "-o", f"{self.folder}/model", *options, stream])
 
-    def step(self, stream, preset, batch, epochs=(1, 3)):
+    def step(self, stream, preset, batch, epochs):
         """{operation: (times, forward ms, backward ms) of a step}, ms in all"""
-        rows = []
-        for n in epochs:
-            lines = self.train(stream, n, "--preset", preset, "--batch", str(batch))[2].splitlines()
-            lines = [line.rsplit(None, 4) for line in lines[[s.startswith("operation") for s in lines].index(True) + 1:]]
-            rows.append({f[0].strip(): (int(f[1]), float(f[2]), float(f[3])) for f in lines if len(f) == 5})
-        steps = rows[1].pop("all")[0] - rows[0].pop("all")[0]
-        by = {}
-        for name, new in rows[1].items():
-            old = rows[0].get(name, (0, 0, 0))
-            if name not in OUTSIDE:
-                by[name] = ((new[0] - old[0]) / steps, (new[1] - old[1]) / steps * 1e3, (new[2] - old[2]) / steps * 1e3)
+        lines = self.train(stream, epochs, "--preset", preset, "--batch", str(batch))[2].splitlines()
+        lines = lines[[s.startswith("operation") for s in lines].index(True) + 1:]
+        by = {f[0]: [float(x) for x in f[1:4]] for f in map(str.split, lines) if len(f) == 5}
+        steps = by.pop("all")[0]
+        by = {name: (n / steps, 1e3 * f / steps, 1e3 * b / steps) for name, (n, f, b) in by.items() if name not in OUTSIDE}
         return by, sum(f + b for _, f, b in by.values())
 
 
@@ -97,8 +89,8 @@ def row(*values):
 
 
 def operations(b, all_smiles):
-    for preset, batch in (("cpu", 128), ("paper", 32)):
-        by, ms = b.step(b.stream(evenly(all_smiles, 2 * batch)), preset, batch)
+    for preset, batch, px in (("cpu", 128, 96), ("paper", 32, 224)):
+        by, ms = b.step(b.stream(evenly(all_smiles, 4 * batch), px), preset, batch, 3)
         print(f"\nA step at preset {preset}, batch {batch}: {ms:.0f} ms\n")
         head("operation", "times", "forward, ms", "backward, ms", "share, %")
         large = sorted(by.items(), key=lambda x: -x[1][1] - x[1][2])
@@ -115,7 +107,7 @@ def batches(b, all_smiles):
     n = 1024 if len(all_smiles) >= 1024 else len(all_smiles) // 128 * 128
     stream = b.stream(evenly(all_smiles, n))
     for batch in [x for x in (32, 64, 128, 256, 512) if 2 * x <= n]:
-        ms = b.step(stream, "cpu", batch)[1]
+        ms = b.step(stream, "cpu", batch, 1 if n > 4 * batch else 3)[1]
         row(batch, ms, f"{ms / batch:.2f}")
 
 
@@ -125,7 +117,7 @@ def atoms(b, all_smiles):
     for n in (10, 20, 40, 60, 80, 100):
         chosen = evenly([s for s in all_smiles if abs(atoms_of(s) - n) <= n // 20], 64)
         mean = sum(map(atoms_of, chosen)) / len(chosen)
-        ms = b.step(b.stream(chosen), "cpu", 32, (1, 4))[1]
+        ms = b.step(b.stream(chosen), "cpu", 32, 4)[1]
         row(n, len(chosen), mean, ms, f"{ms / mean / 32:.3f}")
 
 
@@ -133,7 +125,7 @@ def data(b, all_smiles):
     print("\nBy data: one epoch over graphs alone, preset tiny, batch 128, --mem 64M\n")
     head("molecules", "stream, MiB", "windows", "peak memory, MiB", "CPU s", "ms a molecule")
     for n in (1000, 10000, 100000, len(all_smiles)):
-        stream, log = b.stream(evenly(all_smiles, n), ()), f"{b.folder}/log"
+        stream, log = b.stream(evenly(all_smiles, n), 0), f"{b.folder}/log"
         cpu, peak, _ = b.train(stream, 1, "--preset", "tiny", "--views", "2d", "--batch", "128", "--mem", "64M", "--log", log)
         with open(log) as f:
             windows = re.findall(r'"windows":(\d+)', f.read())[-1]

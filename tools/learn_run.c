@@ -315,7 +315,8 @@ static int epoch_run(struct learn_run *r, double end_s, struct err *e)
 		if (rc)
 			return rc;
 		p->batch++;
-		p->step++;
+		if (p->step++ == r->first_step) /* it touches all memory for the first time */
+			nn_profile_clear(r->profile);
 		p->loss_sum += terms.total * (double)(to - from);
 		learn_log_step(r, &terms, lr, norm, to - from);
 		if (r->conf->save_every && p->step % r->conf->save_every == 0 && strcmp(r->conf->cli.output, "-"))
@@ -470,7 +471,7 @@ int learn_run(const struct learn_conf *c, struct err *e)
 		r.profile = nn_profile_new();
 		nn_tape_profile(r.tape, r.profile);
 	}
-	int64_t first_step = r.p.step;
+	r.first_step = r.p.step;
 	if (!rc)
 		rc = train(&r, e);
 	nn_profile_mark(r.profile, "saving", false);
@@ -479,7 +480,7 @@ int learn_run(const struct learn_conf *c, struct err *e)
 		cli_warn(&c->cli,
 			 "on the validation set the metric was no number in any epoch: the model is that of the last");
 	int rc_log = learn_log_close(r.log, rc ? NULL : e);
-	learn_profile_write(r.profile, r.p.step - first_step, stderr);
+	learn_profile_write(r.profile, r.p.step - r.first_step - 1, stderr);
 	nn_profile_free(r.profile);
 	run_end(&r);
 	return rc ? rc : rc_log;

@@ -65,7 +65,8 @@ struct learn_run {
 	real **best;          /* [parameters] values of the best epoch, NULL: none yet or not wanted */
 	struct learn_progress p;
 	struct learn_log *log;
-	struct nn_profile *profile; /* of --profile, or NULL */
+	struct nn_profile *profile; /* of --profile, or NULL; of the steps after first_step */
+	int64_t first_step;         /* of this process */
 	real *codes;                /* [n, NN_N_VIEW, code_width] of the structure stage */
 	real *unified;              /* [n, code_width], where there is no hyper_index */
 	uint8_t *fp;                /* [n, 256] */
