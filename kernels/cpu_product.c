@@ -2,9 +2,9 @@
  * cpu_product.c - products of floats on processors with AVX-512, in tiles that stay in registers.
  *
  * A tile of 14 x 32 entries is summed over a block of the inner index: 28 registers of sums, two of B, one of A. B is
- * copied once into panels of 32 columns where it lies otherwise, a transposed A into panels of 14 rows; all else is
- * read in place. An entry's sum has one order, which depends on the inner dimension alone: a row's bytes are the same
- * whatever other rows there are and however the work is cut.
+ * copied once into panels of 32 columns where it lies otherwise; all else is read in place. An entry's sum has one
+ * order, which depends on the inner dimension alone: a row's bytes are the same whatever other rows there are and
+ * however the work is cut.
  *
  * Why not the library's: by it every chunk of rows packs both matrices anew, and its tiles run at 110 of 118 GFLOP/s.
  * On a Zen 4, beside OpenBLAS 0.3.21 (Cooperlake), whole networks take less time by 4 to 6 % in batches of 32 (GIN 55.6
@@ -22,7 +22,6 @@ enum {
 	COLUMNS = 32,         /* of a panel */
 	INNER = 320,          /* of a block of the inner index, at most */
 	WIDTH = 512,          /* columns of B that are packed at a time: INNER rows of them fit in the second cache */
-	HEIGHT = 700,         /* rows of a transposed A likewise */
 	PACK_ROWS = 64,       /* of a chunk of packing; a multiple of LANES */
 	CHUNK_WORK = 1 << 21, /* multiplications of a chunk, some 50 microseconds */
 };
@@ -104,18 +103,12 @@ struct job {
 	int64_t n_panel, n_chunk; /* of rows */
 	const float *a, *b;
 	float *c;
-	/* A where it lies transposed: [panels of rows][inner][LANES], B [panels of columns][inner][COLUMNS] */
-	float *packed_a, *packed_b;
+	float *packed; /* B: [panels of columns][inner][COLUMNS] */
 };
-
-static int64_t first_row(const struct job *g, int64_t panel)
-{
-	return g->m * panel / g->n_panel;
-}
 
 static inline float *at_b(const struct job *g, int64_t l, int64_t j)
 {
-	return g->packed_b + (j / COLUMNS * g->inner + l) * COLUMNS + j % COLUMNS;
+	return g->packed + (j / COLUMNS * g->inner + l) * COLUMNS + j % COLUMNS;
 }
 
 /* Sixteen rows of sixteen floats, transposed. */
@@ -168,34 +161,25 @@ AVX512 static void pack_b_turned(const struct job *g, int64_t from, int64_t to)
 		}
 }
 
-/* The same of an A that lies transposed, into panels of rows. */
-AVX512 static void pack_a(const struct job *g, int64_t from, int64_t to)
-{
-	for (int64_t l = from; l < to; l++)
-		for (int64_t p = 0; p < g->n_panel; p++) {
-			const int64_t i = first_row(g, p);
-			_mm512_storeu_ps(g->packed_a + (p * g->inner + l) * LANES,
-					 _mm512_maskz_loadu_ps(first(g->m - i), g->a + l * g->lda + i));
-		}
-}
-
 static void pack_chunk(void *ctx, int64_t chunk, int thread)
 {
 	(void)thread;
 	const struct job *g = ctx;
-	const int64_t from = chunk * PACK_ROWS, to = cpu_min(g->inner, from + PACK_ROWS);
-	if (g->packs_b)
-		(g->tb ? pack_b_turned : pack_b)(g, from, to);
-	if (g->ta)
-		pack_a(g, from, to);
+	const int64_t from = chunk * PACK_ROWS;
+	(g->tb ? pack_b_turned : pack_b)(g, from, cpu_min(g->inner, from + PACK_ROWS));
 }
 
-/* Calls n rows of A near. */
-static void fetch(const struct job *g, int64_t from, int64_t n)
+/* Calls part `part` of n_part of rows [from, from + ROWS) of op(A) near. */
+static void fetch(const struct job *g, int64_t from, int64_t part, int64_t n_part)
 {
-	for (int64_t i = from; i < cpu_min(g->m, from + n); i++)
+	const int64_t n = g->ta ? g->inner : ROWS, to = n * (part + 1) / n_part;
+	if (from + ROWS > g->m)
+		return;
+	for (int64_t i = n * part / n_part; i < to && g->ta; i++)
+		_mm_prefetch((const char *)(g->a + i * g->lda + from + ROWS - 1), _MM_HINT_T0);
+	for (int64_t i = n * part / n_part; i < to && !g->ta; i++)
 		for (int64_t l = 0; l < g->inner; l += LANES)
-			_mm_prefetch((const char *)(g->a + i * g->lda + l), _MM_HINT_T0);
+			_mm_prefetch((const char *)(g->a + (from + i) * g->lda + l), _MM_HINT_T0);
 }
 
 static void rows_chunk(void *ctx, int64_t chunk, int thread)
@@ -203,21 +187,20 @@ static void rows_chunk(void *ctx, int64_t chunk, int thread)
 	(void)thread;
 	const struct job *g = ctx;
 	for (int64_t p = g->n_panel * chunk / g->n_chunk; p < g->n_panel * (chunk + 1) / g->n_chunk; p++) {
-		const int64_t from = first_row(g, p), rows = first_row(g, p + 1) - from;
-		struct tile t = {.a = g->ta ? g->packed_a + p * g->inner * LANES : g->a + from * g->lda,
+		const int64_t from = g->m * p / g->n_panel, to = g->m * (p + 1) / g->n_panel;
+		struct tile t = {.a = g->ta ? g->a + from : g->a + from * g->lda,
 				 .a_row = g->ta ? 1 : g->lda,
-				 .a_inner = g->ta ? LANES : 1,
+				 .a_inner = g->ta ? g->lda : 1,
 				 .b_inner = g->packs_b ? COLUMNS : g->ldb,
 				 .inner = g->inner,
 				 .ldc = g->ldc,
 				 .add = g->add};
 		for (int64_t j = 0; j < g->n; j += COLUMNS) {
-			t.b = g->packs_b ? g->packed_b + j * g->inner : g->b + j;
+			t.b = g->packs_b ? g->packed + j * g->inner : g->b + j;
 			t.c = g->c + from * g->ldc + j;
 			t.n = cpu_min(COLUMNS, g->n - j);
-			tiles[rows](&t);
-			if (!g->ta && j < ROWS * LANES) /* two rows of the next panel */
-				fetch(g, from + ROWS + j / LANES, 2);
+			tiles[to - from](&t);
+			fetch(g, to, j / COLUMNS, cpu_n_chunk(g->n, COLUMNS));
 		}
 	}
 }
@@ -230,34 +213,31 @@ bool cpu_product_works(void)
 void cpu_product(const struct kernels *k, bool ta, bool tb, int64_t m, int64_t n, int64_t kk, const real *a,
 		 int64_t lda, const real *b, int64_t ldb, bool add, real *c, int64_t ldc)
 {
-	const int64_t n_block = cpu_n_chunk(kk, INNER), height = ta ? HEIGHT : m;
-	float *packed =
-	    cpu_scratch(k, CPU_SLOT_PRODUCT, (size_t)(INNER * (WIDTH + HEIGHT / ROWS * LANES)) * sizeof *packed);
-	for (int64_t i = 0; i < m; i += height)
-		for (int64_t j = 0; j < n; j += WIDTH)
-			for (int64_t h = 0; h < n_block; h++) {
-				const int64_t l = kk * h / n_block;
-				struct job g = {.ta = ta,
-						.tb = tb,
-						.add = add || h,
-						.m = cpu_min(height, m - i),
-						.n = cpu_min(WIDTH, n - j),
-						.inner = kk * (h + 1) / n_block - l,
-						.lda = lda,
-						.ldb = ldb,
-						.ldc = ldc,
-						.a = (const void *)(ta ? a + l * lda + i : a + i * lda + l),
-						.b = (const void *)(tb ? b + j * ldb + l : b + l * ldb + j),
-						.c = (void *)(c + i * ldc + j),
-						.packed_a = packed + INNER * WIDTH,
-						.packed_b = packed};
-				g.n_panel = cpu_n_chunk(g.m, ROWS);
-				g.packs_b = tb || ldb % LANES || ldb >= CPU_FAR || (uintptr_t)b % 64;
-				if (ta || g.packs_b)
-					cpu_run(k, cpu_n_chunk(g.inner, PACK_ROWS), pack_chunk, &g);
-				g.n_chunk = cpu_min(g.n_panel, g.m * g.n * g.inner / CHUNK_WORK + 1);
-				cpu_run(k, g.n_chunk, rows_chunk, &g);
-			}
+	const int64_t n_block = cpu_n_chunk(kk, INNER);
+	float *packed = cpu_scratch(k, CPU_SLOT_PRODUCT, (size_t)(INNER * WIDTH) * sizeof *packed);
+	for (int64_t j = 0; j < n; j += WIDTH)
+		for (int64_t h = 0; h < n_block; h++) {
+			const int64_t l = kk * h / n_block;
+			struct job g = {.ta = ta,
+					.tb = tb,
+					.add = add || h,
+					.packs_b = tb || ldb % LANES || ldb >= CPU_FAR || (uintptr_t)b % 64,
+					.m = m,
+					.n = cpu_min(WIDTH, n - j),
+					.inner = kk * (h + 1) / n_block - l,
+					.lda = lda,
+					.ldb = ldb,
+					.ldc = ldc,
+					.n_panel = cpu_n_chunk(m, ROWS),
+					.a = (const void *)(ta ? a + l * lda : a + l),
+					.b = (const void *)(tb ? b + j * ldb + l : b + l * ldb + j),
+					.c = (void *)(c + j),
+					.packed = packed};
+			g.n_chunk = cpu_min(g.n_panel, m * g.n * g.inner / CHUNK_WORK + 1);
+			if (g.packs_b)
+				cpu_run(k, cpu_n_chunk(g.inner, PACK_ROWS), pack_chunk, &g);
+			cpu_run(k, g.n_chunk, rows_chunk, &g);
+		}
 }
 
 #else
