@@ -60,6 +60,11 @@ static double key_of(const struct job *j, int64_t a, int64_t b)
 	return key == key ? key : HUGE_VAL;
 }
 
+static bool leaves_off(const struct job *j)
+{
+	return j->k->leaves_off && io_stop_signal();
+}
+
 /* Puts (key, index) among the sorted `have` of at most kk. */
 static int64_t key_insert(double *key, int64_t *idx, int64_t have, int64_t kk, double r, int64_t at)
 {
@@ -102,7 +107,7 @@ static void search_chunk(void *ctx, int64_t chunk, int thread)
 {
 	(void)thread;
 	const struct job *j = ctx;
-	if (!io_stop_signal())
+	if (!leaves_off(j))
 		search_rows(j, chunk * SEARCH_ROWS, cpu_min(j->n, (chunk + 1) * SEARCH_ROWS));
 }
 
@@ -188,7 +193,7 @@ static void round_chunk(void *ctx, int64_t chunk, int thread)
 		a = chunk ? (j->round + chunk) % turn : turn;
 		b = (j->round - chunk + turn) % turn;
 	}
-	if (a >= j->n_block || b >= j->n_block || io_stop_signal())
+	if (a >= j->n_block || b >= j->n_block || leaves_off(j))
 		return;
 	if (a > b) {
 		int64_t t = a;
@@ -235,7 +240,7 @@ static void prove_chunk(void *ctx, int64_t chunk, int thread)
 {
 	(void)thread;
 	const struct job *j = ctx;
-	for (int64_t i = chunk * PROOF_ROWS, to = cpu_min(j->n, i + PROOF_ROWS); i < to && !io_stop_signal(); i++)
+	for (int64_t i = chunk * PROOF_ROWS, to = cpu_min(j->n, i + PROOF_ROWS); i < to && !leaves_off(j); i++)
 		prove_row(j, i);
 }
 

@@ -143,6 +143,9 @@ struct kernels {
 	/* The plain paths alone, of operations and of the encoders over them: what the quicker ones are tested against.
 	 */
 	bool plain;
+	/* A search may leave off once a signal asks the program to stop, and its results are worthless: for a program
+	 * that makes nothing of them then. Training finishes the step, whose result it saves. */
+	bool leaves_off;
 
 	/* ---- memory ---- */
 	void *(*alloc)(size_t nbytes); /* NULL: no memory; aligned to 64 bytes */

@@ -449,7 +449,8 @@ static double mean_distance(const struct nn_approx *a, int64_t i)
 	int64_t n = smaller(a->n, N_MEAN);
 	double sum = 0;
 	for (int64_t s = 0; s < n; s++)
-		sum += distance(a, i, s * a->n / n);
+		sum +=
+		    s * a->n / n == i ? 0 : distance(a, i, s * a->n / n); /* a row of zeros is orthogonal to itself */
 	return sum / (double)n;
 }
 

@@ -13,8 +13,8 @@ extern const char *const nn_distance_names[]; /* "l2", "cosine", "tanimoto", NUL
  * For each of n rows: itself, then its k - 1 nearest by (distance, index). x [n, d] real for l2 (Euclidean) and cosine
  * (1 - cosine; a row of zeros is orthogonal to all); [n, d] uint8 of packed bits for tanimoto (1 - both / any; two
  * empty rows have distance 0). 1 <= k <= n. idx, dist [n, k]; mean [n] (may be NULL): mean distance to all rows, itself
- * included. The same bytes for any pool of the kernels. Returns early after a signal, with what it has: ask
- * io_stop_signal.
+ * included. The same bytes for any pool of the kernels. After a signal it returns early, with what it
+ * has, where the kernels leave off (and for tanimoto): ask io_stop_signal.
  */
 void nn_neighbours(const struct kernels *kernels, const void *x, int64_t n, int64_t d, enum nn_distance metric,
 		   int64_t k, int64_t *idx, double *dist, double *mean);

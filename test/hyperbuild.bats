@@ -153,6 +153,12 @@ EOF
 	run -0 bash -c 'hyperbuild -k 3 --soft --search approx s.mts | tscat --tsv hyper_weight'
 	refute_output --partial nan
 	run -2 hyperbuild --search near s.mts
+	# a row of zeros: at distance 1 from all but itself
+	printf '%s\n' 'row:int	emb_c:f32' '0	0,0' '1	1,0' '2	0,0' '3	1,1' | "$maker" --fields row,emb_c > z.mts
+	for how in exact approx; do
+		hyperbuild -k 3 --soft --metric cosine --search $how z.mts | tscat --tsv hyper_index,hyper_weight > $how
+	done
+	diff exact approx
 }
 
 @test "past --mem the search is approximate, and says so in provenance" {

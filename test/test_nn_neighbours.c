@@ -3,6 +3,7 @@
 #include "nn_split.h"
 #include "tap.h"
 
+#include <signal.h>
 #include <stdlib.h>
 
 struct pair {
@@ -216,6 +217,31 @@ static void test_split(void)
 	nn_names_free(&t);
 }
 
+/* Training finishes the step at hand after a signal, and saves it: its hyperedges must be whole. */
+static void test_signal(const struct kernels *k)
+{
+	enum { N = 150, D = 5, K = 6 };
+	static real x[N * D];
+	static struct {
+		int64_t idx[N * K];
+		double dist[N * K];
+	} before, after;
+	struct kernels hasty = *k;
+	struct rng r;
+	rng_init(&r, 4, 0);
+	for (int i = 0; i < N * D; i++)
+		x[i] = (real)rng_normal(&r);
+	nn_neighbours(k, x, N, D, NN_L2, K, before.idx, before.dist, NULL);
+	io_catch_signals();
+	raise(SIGTERM);
+	tap_ok(io_stop_signal() == SIGTERM, "a signal asks to stop");
+	nn_neighbours(k, x, N, D, NN_L2, K, after.idx, after.dist, NULL);
+	tap_ok(!memcmp(&before, &after, sizeof before), "and the neighbours are the same");
+	hasty.leaves_off = true;
+	nn_neighbours(&hasty, x, N, D, NN_L2, K, after.idx, after.dist, NULL);
+	tap_ok(memcmp(&before, &after, sizeof before), "kernels that leave off leave off");
+}
+
 int main(void)
 {
 	static const int n_thread[] = {1, 2, 3, 8};
@@ -237,6 +263,7 @@ int main(void)
 	test_bits(&kernels[2], 6, true);
 	test_bits(&kernels[0], 150, false);
 	test_split();
+	test_signal(&kernels[0]);
 	for (int i = 0; i < 4; i++) {
 		kernels_close(&kernels[i]);
 		pool_free(pool[i]);

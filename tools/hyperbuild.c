@@ -367,6 +367,7 @@ int main(int argc, char **argv)
 		return code;
 	y.pool = pool_new((int)conf.cli.n_worker);
 	int rc = kernels_open(&y.kernels, KERNELS_CPU, y.pool, &e);
+	y.kernels.leaves_off = true;
 	if (!rc)
 		rc = cli_stream_open(&conf.cli, &in, &e);
 	if (!rc)
