@@ -252,11 +252,20 @@ static void distance(const struct kernels *k, const real *pos, const int64_t *j,
 static void distance_back(const struct kernels *k, const real *pos, const int64_t *j, const int64_t *i,
 			  const real *dist, const real *g_dist, real *g_pos, int64_t n_edge)
 {
+	int64_t n = 0;
 	LOOP (e, n_edge)
+		n = j[e] >= n ? j[e] + 1 : n;
+	LOOP (e, n_edge)
+		n = i[e] >= n ? i[e] + 1 : n;
+	LOOP (v, n)
 		LOOP (c, 3) {
-			double v = (double)pos[3 * j[e] + c] - (double)pos[3 * i[e] + c];
-			g_pos[3 * j[e] + c] += (real)((double)g_dist[e] * v / (double)dist[e]);
-			g_pos[3 * i[e] + c] -= (real)((double)g_dist[e] * v / (double)dist[e]);
+			double s = (double)g_pos[3 * v + c];
+			LOOP (e, n_edge) {
+				double along = (double)pos[3 * j[e] + c] - (double)pos[3 * i[e] + c];
+				double g = (double)g_dist[e] * along / (double)dist[e];
+				s += (j[e] == v ? g : 0) - (i[e] == v ? g : 0);
+			}
+			g_pos[3 * v + c] = (real)s;
 		}
 }
 static void gaussians(const struct kernels *k, const real *dist, real *y, int64_t n_edge, int64_t n, double cutoff)

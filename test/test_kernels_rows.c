@@ -36,6 +36,42 @@ ACT(op_softplus, K_SOFTPLUS)
 ACT(op_sigmoid, K_SIGMOID)
 ACT(op_square, K_SQUARE)
 
+/* Outputs that are inputs, as the entries' operations allow. */
+static void op_in_place(const struct kernels *k, struct trial *t, struct size s)
+{
+	int64_t n = s.n * s.d;
+	const real *b = in(t, n);
+	real *y[7];
+	for (int i = 0; i < 7; i++)
+		y[i] = out(t, n);
+	k->affine(k, y[0], y[0], 1.25, -0.5, n);
+	k->combine(k, y[1], y[1], b, 0.5, n);
+	k->combine(k, y[2], b, y[2], 0.5, n);
+	k->mul(k, y[3], y[3], b, n);
+	k->mul(k, y[4], b, y[4], n);
+	k->act(k, K_SWISH, y[5], y[5], n);
+	k->dropout(k, y[6], y[6], hold(t, (size_t)n), n, 0.3, 77, 5);
+}
+
+/* Products of no terms, sums of no rows: zero, or what was there. */
+static void op_nothing(const struct kernels *k, struct trial *t, struct size s)
+{
+	int64_t d = s.d, *none = hold_host(t, (size_t)(s.n + 1) * sizeof *none);
+	const real *x = in(t, d);
+	for (int64_t v = 0; v <= s.n; v++)
+		none[v] = 0;
+	struct k_csr c = {
+	    .n = s.n, .start = put(t, none, (size_t)(s.n + 1) * sizeof *none), .item = index_below(t, 1, 1)};
+	k->gemm(k, false, false, s.n, d, 0, 1, x, 1, x, d, 0, out(t, s.n * d), d);
+	k->gemm(k, false, true, s.n, d, 0, 1, x, 1, x, 1, 1, out(t, s.n * d), d);
+	k->gemm(k, false, false, 0, d, 1, 1, x, 1, x, d, 0, out(t, d), d);
+	k->column_sum(k, x, out(t, d), 0, d);
+	k->csr_sum(k, &c, x, NULL, out(t, s.n * d), d, false);
+	k->csr_sum(k, &c, x, NULL, out(t, s.n * d), d, true);
+	k->message_sum(k, &c, c.item, x, x, NULL, 1, out(t, s.n * d), d);
+	k->sum(k, x, 0, out(t, 1));
+}
+
 static void op_dropout(const struct kernels *k, struct trial *t, struct size s)
 {
 	int64_t n = s.n * s.d;
@@ -212,6 +248,8 @@ static const struct named ops[] = {
     {"nearest", op_nearest},
     {"shrink", op_shrink},
     {"bias and ReLU", op_bias},
+    {"in place", op_in_place},
+    {"nothing", op_nothing},
 };
 
 /* ---- wrong variants that the harness must reject ---------------------------------------- */
