@@ -6,13 +6,22 @@
  * keep everything on its device. Each operation has a naive reference in
  * double (kernels/ref.c) that the tests hold against it.
  *
- * Matrices are row-major [n, d] of `real`; a [B, C, H, W] picture batch is
- * held as NHWC rows [B*H*W, C]. Outputs never alias inputs unless an entry
- * says so. `g_` arrays are gradients; backward entries ADD to them, so that a
- * tensor used twice needs no temporary. Work is cut into chunks whose size
- * depends on the problem alone and partial sums are added in chunk order: the
- * same bytes for any number of threads. Sums that decide results (means,
- * variances, losses, norms) accumulate in double.
+ * What holds where an entry's comment says nothing else:
+ * - Shapes. Matrices are row-major [n, d] of `real`, n entries [n] where there
+ *   is no d; a [B, C, H, W] picture batch is held as NHWC rows [B*H*W, C].
+ *   A gradient g_x has the shape of x. Indices are int64_t.
+ * - Forward and backward. Forward entries write their outputs, or add to them
+ *   where `add` is set. `g_` arrays are gradients; backward entries ADD to
+ *   them, so that a tensor used twice needs no temporary. Sums of nothing are
+ *   0; norms and losses want a row.
+ * - Aliasing. Outputs never alias inputs, nor each other.
+ * - Determinism. Work is cut into chunks whose size depends on the problem
+ *   alone and partial sums are added in chunk order: the same bytes for any
+ *   number of threads, and in every run. Sums that decide results (means,
+ *   variances, losses, norms) accumulate in double.
+ * - Tolerance. In float, an output is within 1e-5 of its largest entry (of 1,
+ *   if that is less) of the reference's; masks, indices and places of maxima
+ *   are equal. test/trial.h demands this of all that a back end offers.
  */
 #ifndef MOLRILL_KERNELS_H
 #define MOLRILL_KERNELS_H
@@ -163,12 +172,12 @@ struct kernels {
 			int64_t n);                                                                 /* y = a + s b */
 	void (*mul)(const struct kernels *k, real *y, const real *a, const real *b, int64_t n);     /* y = a b */
 	void (*mul_add)(const struct kernels *k, real *y, const real *a, const real *b, int64_t n); /* y += a b */
+	/* y = f(x). Backward: g_x += g_y f'(x), x and y as in the forward entry. */
 	void (*act)(const struct kernels *k, enum k_act f, const real *x, real *y, int64_t n);
-	/* g_x += g_y f'(x), x and y as in act. */
 	void (*act_back)(const struct kernels *k, enum k_act f, const real *x, const real *y, const real *g_y,
 			 real *g_x, int64_t n);
 	/* Entry i is kept (mask 1) where number i of the stream (Philox, seed and stream) is at least p; y = x / (1 -
-	 * p). */
+	 * p), 0 where it is not kept. mask [n]. Backward: g_x += g_y / (1 - p) where it was. */
 	void (*dropout)(const struct kernels *k, const real *x, real *y, uint8_t *mask, int64_t n, double p,
 			uint64_t seed, uint64_t stream);
 	void (*dropout_back)(const struct kernels *k, const real *g_y, const uint8_t *mask, real *g_x, int64_t n,
@@ -176,7 +185,8 @@ struct kernels {
 	void (*sum)(const struct kernels *k, const real *x, int64_t n, real *out); /* out[0] = sum, in double */
 
 	/* ---- rows (cpu_rows.c) ---- */
-	/* C [m, n] = alpha op(A) op(B) + beta C; ld: entries from row to row as stored. */
+	/* C [m, n] = alpha op(A) op(B) + beta C, op(A) [m, kk] = A or (ta) its transpose, op(B) [kk, n] likewise; ld:
+	 * entries from row to row as stored. C is not read where beta is 0. It is its own backward. */
 	void (*gemm)(const struct kernels *k, bool ta, bool tb, int64_t m, int64_t n, int64_t kk, double alpha,
 		     const real *a, int64_t lda, const real *b, int64_t ldb, double beta, real *c, int64_t ldc);
 	/* dst (+)= src, n rows of d entries within wider rows. */
@@ -184,8 +194,9 @@ struct kernels {
 			   int64_t n, int64_t d, bool add);
 	void (*transpose)(const struct kernels *k, const real *x, real *y, int64_t n, int64_t d,
 			  bool add); /* y [d, n] (+)= x [n, d]^T */
+	/* y (+)= w x, row by row: w [n] */
 	void (*scale_rows)(const struct kernels *k, const real *x, const real *w, real *y, int64_t n, int64_t d,
-			   bool add);                                                             /* w [n] */
+			   bool add);
 	void (*add_row)(const struct kernels *k, const real *row, real *y, int64_t n, int64_t d); /* y += row [d] */
 	/* In place: y = max(y + row, 0). Backward, in place too: g_y = 0 where y is 0; g_row [d] (NULL: not wanted) +=
 	 * column sums of that. */
@@ -194,57 +205,65 @@ struct kernels {
 	void (*add_column)(const struct kernels *k, const real *col, real *y, int64_t n, int64_t d); /* y += col [n] */
 	void (*column_sum)(const struct kernels *k, const real *x, real *out, int64_t n, int64_t d); /* out [d] += */
 	void (*row_sum)(const struct kernels *k, const real *x, real *out, int64_t n, int64_t d);    /* out [n] = */
-	/* y = x / max(|x|, 1e-12) by rows; norm [n] is written, the backward entry reads it. */
+	/* y = x / max(|x|, 1e-12) by rows; norm [n] is written, the backward entry reads it: g_x += (g_y - y (y . g_y))
+	 * / norm. */
 	void (*unit)(const struct kernels *k, const real *x, real *y, real *norm, int64_t n, int64_t d);
 	void (*unit_back)(const struct kernels *k, const real *y, const real *norm, const real *g_y, real *g_x,
 			  int64_t n, int64_t d);
+	/* By rows: y = softmax(x), or its logarithm. Backward: g_x += from y and g_y. */
 	void (*softmax)(const struct kernels *k, const real *x, real *y, int64_t n, int64_t d, bool log);
 	void (*softmax_back)(const struct kernels *k, const real *y, const real *g_y, real *g_x, int64_t n, int64_t d,
 			     bool log);
-	/* y[i] = x[i, col[i]]; backward adds. */
+	/* y[i] = x[i, col[i]]; col, y [n]. Backward: g_x[i, col[i]] += g_y[i]. */
 	void (*pick)(const struct kernels *k, const real *x, const int64_t *col, real *y, int64_t n, int64_t d);
 	void (*pick_back)(const struct kernels *k, const real *g_y, const int64_t *col, real *g_x, int64_t n,
 			  int64_t d);
 
 	/* ---- rows by index (cpu_graph.c) ---- */
+	/* y[i] (+)= x[idx[i]], rows; idx [n], y [n, d]. csr_sum is its backward. */
 	void (*gather)(const struct kernels *k, const real *x, const int64_t *idx, real *y, int64_t n, int64_t d,
-		       bool add); /* y[i] (+)= x[idx[i]] */
-	/* y[i] (+)= sum over a target's items of x[item] (times w[position], NULL: 1); y [csr->n, d]. */
+		       bool add);
+	/* y[i] (+)= sum over a target's items of x[item] (times w[position], NULL: 1); y [c->n, d], w [n_item].
+	 * By the reversed lists it is its own backward, and gather's. */
 	void (*csr_sum)(const struct kernels *k, const struct k_csr *c, const real *x, const real *w, real *y,
 			int64_t d, bool add);
-	/* y[i] = largest of the items' rows, the first of equals, 0 for an empty target; arg [csr->n, d]: its row or
-	 * -1. */
+	/* y[i] = largest of the items' rows, the first of equals, 0 for an empty target; y, arg [c->n, d]; arg: its row
+	 * or -1. Backward: g_x[arg] += g_y. */
 	void (*csr_max)(const struct kernels *k, const struct k_csr *c, const real *x, real *y, int64_t *arg,
 			int64_t d);
 	void (*csr_max_back)(const struct kernels *k, const int64_t *arg, const real *g_y, real *g_x, int64_t n,
 			     int64_t d); /* n targets, each row of x in one target at most */
-	/* y_n = sum over t of table[t][idx[n, t]]; table: n_table pointers (host). */
+	/* y_i = sum over t of table[t][idx[i, t]]; idx [n, n_table], y [n, d]; table: n_table pointers (host) to [..,
+	 * d]. csr_sum by index is its backward. */
 	void (*embed)(const struct kernels *k, int n_table, const real *const *table, const int64_t *idx, real *y,
 		      int64_t n, int64_t d);
 	/*
 	 * Message passing in one pass: y[v] = sum over items i of v of w[i, h] (x[item[i]] + table[kind[i]]), h the
-	 * head to which a column belongs (d / n_head columns each); w [n_item, n_head] or NULL: 1.
+	 * head to which a column belongs (d / n_head columns each); w [n_item, n_head] or NULL: 1; kind
+	 * [n_item], x and table [.., d], y [c->n, d]. Backward: csr_sum_heads for x and table, message_dot for w.
 	 */
 	void (*message_sum)(const struct kernels *k, const struct k_csr *c, const int64_t *kind, const real *x,
 			    const real *table, const real *w, int n_head, real *y, int64_t d);
 	/* g_w[i, h] += g_y[v] . (x[item[i]] + table[kind[i]]) over the columns of h. */
 	void (*message_dot)(const struct kernels *k, const struct k_csr *c, const int64_t *kind, const real *x,
 			    const real *table, const real *g_y, int n_head, real *g_w, int64_t d);
-	/* As csr_sum with weights w[edge[position], h] by head. */
+	/* As csr_sum, added to y [c->n, d], with weights w[edge[position], h] by head; edge [n_item]. */
 	void (*csr_sum_heads)(const struct kernels *k, const struct k_csr *c, const int64_t *edge, const real *x,
 			      const real *w, int n_head, real *y, int64_t d);
-	/* alpha [n_item, n_head] = softmax over the items of v of leaky(a[v] + b[item] + t[kind]), slope below 0. */
+	/* alpha [n_item, n_head] = softmax over the items of v of leaky(a[v] + b[item] + t[kind]), slope below 0; a
+	 * [c->n, n_head], b and t [.., n_head]. */
 	void (*attention)(const struct kernels *k, const struct k_csr *c, const int64_t *kind, const real *a,
 			  const real *b, const real *t, double slope, int n_head, real *alpha);
-	/* g_s [n_item, n_head] = gradient before the leaky ReLU, from g_alpha. */
+	/* g_s [n_item, n_head] = (written) gradient before the leaky ReLU, from g_alpha: sums of it are those of a, b,
+	 * t. */
 	void (*attention_back)(const struct kernels *k, const struct k_csr *c, const int64_t *kind, const real *a,
 			       const real *b, const real *t, double slope, int n_head, const real *alpha,
 			       const real *g_alpha, real *g_s);
 	/* Continuous filters: y[v] (+)= sum over the target's edges e of x[other[e]] f[e], entry by entry; f [n_edge,
-	 * d]. */
+	 * d], other [n_edge], y [c->n, d]. By the reversed lists it is its own backward to x; filter_back to f. */
 	void (*filter_sum)(const struct kernels *k, const struct k_csr *c, const int64_t *other, const real *x,
 			   const real *f, real *y, int64_t d, bool add);
-	/* g_f[e] += a[ia[e]] b[ib[e]] */
+	/* g_f[e] += a[ia[e]] b[ib[e]], entry by entry; ia, ib [n_edge]. */
 	void (*filter_back)(const struct kernels *k, const int64_t *ia, const real *a, const int64_t *ib, const real *b,
 			    real *g_f, int64_t n_edge, int64_t d);
 
@@ -279,10 +298,12 @@ struct kernels {
 			   real *g_before, real *g_after);
 
 	/* ---- normalisation (cpu_norm.c) ---- */
+	/* y [n, d] as struct k_batch_norm says. */
 	void (*batch_norm)(const struct kernels *k, const struct k_batch_norm *b, const real *x, real *y);
 	/* Adds to g_x, g_weight, g_bias, g_residual (each may be NULL). With mult, g_y is the sum over the copies. */
 	void (*batch_norm_back)(const struct kernels *k, const struct k_batch_norm *b, const real *x, const real *y,
 				const real *g_y, real *g_x, real *g_weight, real *g_bias, real *g_residual);
+	/* As struct k_graph_norm says; the backward entry adds to what is wanted. */
 	void (*graph_norm)(const struct kernels *k, const struct k_graph_norm *g, const real *x, real *y);
 	void (*graph_norm_back)(const struct kernels *k, const struct k_graph_norm *g, const real *x, const real *g_y,
 				real *g_x, real *g_weight, real *g_bias, real *g_mean_scale); /* each may be NULL */
@@ -323,21 +344,24 @@ struct kernels {
 			       const real *shift, const real *y, real *g, real *g_x, real *g_weight, real *g_bias);
 
 	/* ---- geometry (cpu_geometry.c) ---- */
-	/* dist[e] = |pos[j] - pos[i]|; backward into g_pos [n, 3], serial in e. */
+	/* dist[e] = |pos[j[e]] - pos[i[e]]|; pos [.., 3], i, j, dist [n_edge]. Backward: adds to g_pos, in the order of
+	 * e. */
 	void (*distance)(const struct kernels *k, const real *pos, const int64_t *j, const int64_t *i, real *dist,
 			 int64_t n_edge);
 	void (*distance_back)(const struct kernels *k, const real *pos, const int64_t *j, const int64_t *i,
 			      const real *dist, const real *g_dist, real *g_pos, int64_t n_edge);
-	/* y[e, g] = exp(-(dist - mu_g)^2 / (2 step^2)), mu = g step, step = cutoff / (n - 1). */
+	/* y[e, g] = exp(-(dist - mu_g)^2 / (2 step^2)), mu = g step, step = cutoff / (n - 1); y [n_edge, n].
+	 * Backward: adds to g_dist. */
 	void (*gaussians)(const struct kernels *k, const real *dist, real *y, int64_t n_edge, int64_t n, double cutoff);
 	void (*gaussians_back)(const struct kernels *k, const real *dist, const real *y, const real *g_y, real *g_dist,
 			       int64_t n_edge, int64_t n, double cutoff);
-	/* y[e] = (cos(pi dist / cutoff) + 1) / 2 */
+	/* y[e] = (cos(pi dist / cutoff) + 1) / 2. Backward: adds to g_dist. */
 	void (*cosine_cutoff)(const struct kernels *k, const real *dist, real *y, int64_t n_edge, double cutoff);
 	void (*cosine_cutoff_back)(const struct kernels *k, const real *dist, const real *g_y, real *g_dist,
 				   int64_t n_edge, double cutoff);
 
 	/* ---- optimiser (cpu_optim.c) ---- */
+	/* Sum of squares, in double, on the host. */
 	double (*sum_squares)(const struct kernels *k, const real *x, int64_t n);
 	/* In place: p, m, v [n] from g [n]. One pass. */
 	void (*adam)(const struct kernels *k, const struct k_adam *a, real *p, const real *g, real *m, real *v,
