@@ -19,8 +19,14 @@ static void cubic_weights(double s, double *w, double *slope)
 	slope[3] = (s * b + a * b + a * s) / 6;
 }
 
+struct near {
+	int64_t i, j;
+	double dist;
+};
+
 struct builder {
-	int64_t *pair, *atom, *a, *b, *first;
+	int64_t *pair, *atom, *a, *b, *first, *cell;
+	struct near *near; /* of one molecule, and its cell */
 	real *w, *slope;
 	double cutoff, step;
 	int64_t n, n_group, n_step, low, high; /* nodes that pairs read: low .. high; node g: the distance g step */
@@ -42,6 +48,8 @@ static struct builder builder_new(struct arena *m, const struct nn_points *p, do
 				.a = arena_alloc(m, n * sizeof(int64_t)),
 				.b = arena_alloc(m, n * sizeof(int64_t)),
 				.first = arena_alloc(m, n * sizeof(int64_t)),
+				.cell = arena_alloc(m, n * sizeof(int64_t)),
+				.near = arena_alloc(m, n * sizeof(struct near)),
 				.w = arena_alloc(m, 4 * n * sizeof(real)),
 				.slope = slopes ? arena_alloc(m, 4 * n * sizeof(real)) : NULL,
 				.cutoff = cutoff,
@@ -51,19 +59,18 @@ static struct builder builder_new(struct arena *m, const struct nn_points *p, do
 				.high = -1};
 }
 
-/* The pair lies between the nodes first + 1 and first + 2; its weights are those of both factors. */
-static void add_pair(struct builder *b, int64_t i, int64_t j, double dist)
+/* The pair lies between the nodes cell and cell + 1; its weights are those of both factors. */
+static void add_pair(struct builder *b, const struct near *p, int64_t cell)
 {
-	double at = dist / b->step, cell = fmin(floor(at), (double)(b->n_step - 1));
-	double angle = acos(-1) / b->cutoff, fade = (cos(angle * dist) + 1) / 2, w[4], slope[4];
-	double fade_slope = b->slope ? -angle * sin(angle * dist) / 2 : 0;
+	double angle = acos(-1) / b->cutoff, fade = (cos(angle * p->dist) + 1) / 2, w[4], slope[4];
+	double fade_slope = b->slope ? -angle * sin(angle * p->dist) / 2 : 0;
 	int64_t n = b->n++;
-	b->a[n] = i;
-	b->b[n] = j;
-	b->first[n] = (int64_t)cell - 1;
+	b->a[n] = p->i;
+	b->b[n] = p->j;
+	b->first[n] = cell - 1;
 	b->low = b->first[n] < b->low ? b->first[n] : b->low;
 	b->high = b->first[n] + 3 > b->high ? b->first[n] + 3 : b->high;
-	cubic_weights(at - cell, w, slope);
+	cubic_weights(p->dist / b->step - (double)cell, w, slope);
 	for (int r = 0; r < 4; r++) {
 		b->w[4 * n + r] = (real)(fade * w[r]);
 		if (b->slope)
@@ -71,22 +78,34 @@ static void add_pair(struct builder *b, int64_t i, int64_t j, double dist)
 	}
 }
 
-static void add_pairs(struct builder *b, const struct nn_points *p, double cutoff)
+/* Pairs of the atoms [from, to) by their cells, so that those that follow each other read the same rows of a table. */
+static void add_molecule(struct arena *m, struct builder *b, const struct nn_points *p, int64_t from, int64_t to)
+{
+	int64_t n = 0;
+	for (int64_t i = from; i < to; i++)
+		for (int64_t j = i + 1; j < to; j++) {
+			double sum = 0;
+			for (int c = 0; c < 3; c++) {
+				double v = (double)p->pos[3 * j + c] - (double)p->pos[3 * i + c];
+				sum += v * v;
+			}
+			if (!(sqrt(sum) < b->cutoff))
+				continue;
+			b->near[n] = (struct near){i, j, sqrt(sum)};
+			b->cell[n++] = (int64_t)fmin(floor(sqrt(sum) / b->step), (double)(b->n_step - 1));
+		}
+	struct nn_order by_cell = nn_order_by(m, b->cell, n, b->n_step);
+	for (int64_t e = 0; e < n; e++)
+		add_pair(b, &b->near[by_cell.item[e]], b->cell[by_cell.item[e]]);
+}
+
+static void add_pairs(struct arena *m, struct builder *b, const struct nn_points *p)
 {
 	b->pair[0] = b->atom[0] = 0;
 	for (int64_t from = 0, to = 0; from < p->n_atom; from = to) {
 		while (to < p->n_atom && p->mol[to] == p->mol[from])
 			to++;
-		for (int64_t i = from; i < to; i++)
-			for (int64_t j = i + 1; j < to; j++) {
-				double sum = 0;
-				for (int c = 0; c < 3; c++) {
-					double v = (double)p->pos[3 * j + c] - (double)p->pos[3 * i + c];
-					sum += v * v;
-				}
-				if (sqrt(sum) < cutoff)
-					add_pair(b, i, j, sqrt(sum));
-			}
+		add_molecule(m, b, p, from, to);
 		b->pair[++b->n_group] = b->n;
 		b->atom[b->n_group] = to;
 	}
@@ -139,7 +158,7 @@ struct nn_filter_table *nn_filter_table_new(struct nn_tape *t, const struct nn_p
 	struct arena *m = nn_tape_arena(t);
 	struct nn_filter_table *f = arena_calloc(m, 1, sizeof *f);
 	struct builder b = builder_new(m, p, cutoff_ang, FINER * n_cell, pos && pos->g);
-	add_pairs(&b, p, cutoff_ang);
+	add_pairs(m, &b, p);
 	int64_t low = b.n ? b.low : 0, high = b.n ? b.high : 3;
 	for (int64_t e = 0; e < b.n; e++)
 		b.first[e] -= low;
