@@ -48,8 +48,10 @@ void nn_init_constant(struct nn_params *ps, struct nn_param *p, double value);
 
 struct nn_var {
 	int64_t n, d;
-	real *v; /* [n, d] value, back-end memory */
-	real *g; /* [n, d] gradient, NULL where none is wanted */
+	real *v;              /* [n, d] value, back-end memory */
+	real *g;              /* [n, d] gradient, NULL where none is wanted */
+	bool unset;           /* nothing is in g yet: nn_var_unset */
+	struct nn_var *fresh; /* the tape's: the next whose g is still to be zeroed */
 };
 struct nn_tape;
 struct nn_tape *nn_tape_new(const struct kernels *k);
@@ -80,8 +82,14 @@ struct nn_order {
 struct nn_order nn_order_by(struct arena *a, const int64_t *key, int64_t n_item, int64_t n);
 /* Number of the next stream of random numbers of this step, and its seed. */
 uint64_t nn_tape_stream(struct nn_tape *t, uint64_t *seed);
-/* New variable, value uninitialised, gradient zeroed (if wanted and the tape trains). */
+/* New variable, value uninitialised; its gradient (if wanted and the tape trains) is zeroed before the first rule runs.
+ */
 struct nn_var *nn_var_new(struct nn_tape *t, int64_t n, int64_t d, bool want_grad);
+/* Leaves the gradient of x as it is until then, since the first that adds to it writes it instead. For what is read by
+ * nn_dense, nn_table_rows and nn_table_sum alone, and by one at least: no others ask. Returns x. */
+struct nn_var *nn_var_unset(struct nn_var *x);
+/* Whether x->g is to be added to; from now on it is. What reads x asks before it writes x->g. */
+bool nn_var_adds(struct nn_var *x);
 /* Registers the rule that adds to the inputs' gradients; rules run in reverse order. */
 #define nn_tape_push(t, backward, ctx) nn_tape_push_named(t, #backward, backward, ctx)
 void nn_tape_push_named(struct nn_tape *t, const char *name, void (*backward)(struct nn_tape *t, void *ctx), void *ctx);

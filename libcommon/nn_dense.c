@@ -16,12 +16,12 @@ static void dense_back(struct nn_tape *t, void *ctx)
 	int64_t n = r->y->n, d = r->y->d;
 	real *g = r->y->g;
 	k->dense_back(k, &r->k, r->pre, g, l->bias ? l->bias->g : NULL, l->before ? l->before->g : NULL,
-		      l->after ? l->after->g : NULL);
+		      l->after && l->after->g != g ? l->after->g : NULL);
 	for (int i = 0; i < l->n_in; i++) {
 		const struct nn_dense_in *in = &l->in[i];
 		if (in->x->g)
-			k->gemm(k, false, false, n, in->x->d, d, 1, g, d, in->w->v + in->column, in->w->d, 1, in->x->g,
-				in->x->d);
+			k->gemm(k, false, false, n, in->x->d, d, 1, g, d, in->w->v + in->column, in->w->d,
+				nn_var_adds(in->x), in->x->g, in->x->d);
 		if (in->w->g)
 			k->gemm(k, true, false, d, in->x->d, n, 1, g, d, in->x->v, in->x->d, 1, in->w->g + in->column,
 				in->w->d);
@@ -41,7 +41,10 @@ struct nn_var *nn_dense(struct nn_tape *t, const struct nn_dense *l)
 	const struct kernels *k = nn_tape_kernels(t);
 	struct rule *r = arena_alloc(nn_tape_arena(t), sizeof *r);
 	int64_t n = l->in[0].x->n, d = l->in[0].w->n;
-	struct nn_var *y = nn_var_new(t, n, d, wants_grad(l));
+	bool shares = l->after_ends && l->linear && l->after->g;
+	struct nn_var *y = nn_var_new(t, n, d, wants_grad(l) && !shares);
+	if (shares)
+		y->g = l->after->g;
 	real *pre = l->linear ? y->v : nn_tape_alloc(t, (size_t)(n * d) * sizeof *pre), *part = NULL;
 	for (int i = 0; i < l->n_in; i++) {
 		const struct nn_dense_in *in = &l->in[i];

@@ -196,7 +196,7 @@ static void finer_back(struct nn_tape *t, void *ctx)
 {
 	const struct finer_rule *r = ctx;
 	const struct kernels *k = nn_tape_kernels(t);
-	k->csr_sum(k, &r->f->finer_back, r->y->g, r->f->w_back, r->x->g, r->x->d, true);
+	k->csr_sum(k, &r->f->finer_back, r->y->g, r->f->w_back, r->x->g, r->x->d, nn_var_adds(r->x));
 }
 
 struct nn_var *nn_table_rows(struct nn_tape *t, const struct nn_filter_table *f, struct nn_var *x)
@@ -222,7 +222,7 @@ static void table_back(struct nn_tape *t, void *ctx)
 	const struct k_table *tab = &r->f->t;
 	int64_t d = r->y->d;
 	if (r->x->g)
-		k->table_sum(k, tab, r->y->g, r->table->v, r->x->g, d, true);
+		k->table_sum(k, tab, r->y->g, r->table->v, r->x->g, d, nn_var_adds(r->x));
 	if (r->table->g)
 		k->table_back(k, tab, r->x->v, r->y->g, r->table->g, d);
 	if (r->f->pair_dist)

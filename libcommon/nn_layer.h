@@ -42,7 +42,8 @@ struct nn_dense {
 	int n_in;
 	struct nn_dense_in in[2];
 	struct nn_var *bias, *before, *after;
-	bool linear; /* f is the identity */
+	bool linear;     /* f is the identity */
+	bool after_ends; /* nothing that comes later reads `after`: its gradient and y's may be one */
 	enum nn_act f;
 };
 struct nn_var *nn_dense(struct nn_tape *t, const struct nn_dense *l);

@@ -149,6 +149,19 @@ static struct nn_var *lin1_folded(struct nn_tape *t, struct nn_params *ps, const
 				  .linear = true});
 }
 
+/* h + lin s, of which nothing reads h later. */
+static struct nn_var *residual(struct nn_tape *t, struct nn_params *ps, const char *lin, struct nn_var *s,
+			       struct nn_var *h)
+{
+	return nn_dense(
+	    t, &(struct nn_dense){.n_in = 1,
+				  .in = {{.x = s, .w = nn_use(t, nn_params_find(ps, nn_name("%s.weight", lin).s))}},
+				  .bias = nn_use(t, nn_params_find(ps, nn_name("%s.bias", lin).s)),
+				  .after = h,
+				  .after_ends = true,
+				  .linear = true});
+}
+
 /*
  * The same with fewer operations: filters come from a table of the filter network, which is a function of the distance
  * alone, each unordered pair once; what depends on the element alone is computed once an element, and what is linear
@@ -171,14 +184,15 @@ static struct nn_var *schnet_quick(struct nn_tape *t, struct nn_params *ps, cons
 				   : !mean ? nn_linear_named(t, ps, lin1.s, h)
 					   : lin1_folded(t, ps, lin1.s, last.s, h, s);
 		struct nn_var *w = nn_dense_named(t, ps, nn_name("%smlp.0", at.s).s, gaussians, NN_SSP, NULL);
-		w = nn_dense_named(t, ps, nn_name("%smlp.2", at.s).s, w, -1, NULL);
-		u = nn_table_sum(t, f, u, nn_table_rows(t, f, w));
+		w = nn_dense_named(t, ps, nn_name("%smlp.2", at.s).s, nn_var_unset(w), -1, NULL);
+		w = nn_table_rows(t, f, nn_var_unset(w));
+		u = nn_var_unset(nn_table_sum(t, f, nn_var_unset(u), w));
 		s = nn_dense_named(t, ps, nn_name("%sconv.lin2", at.s).s, u, NN_SSP, NULL);
 		if (mean_only && b >= c->n_block - 2 && (b == c->n_block - 1 || fold_pays(t, c, s))) {
 			struct nn_var *part = nn_linear_named(t, ps, lin.s, read_out(t, s, p, false));
 			mean = nn_add(t, mean ? mean : read_out(t, h, p, false), part);
 		} else {
-			h = nn_dense_named(t, ps, lin.s, s, -1, h);
+			h = residual(t, ps, lin.s, nn_var_unset(s), h);
 		}
 	}
 	if (c->bare)

@@ -22,6 +22,7 @@ struct nn_tape {
 	int n_block, at;      /* at: the block in use */
 	size_t used;          /* of it */
 	struct rule *last;
+	struct nn_var *fresh; /* with gradients that are still to be zeroed */
 	bool want_grad, batch_statistics, keeps_running;
 	uint64_t seed, step, n_drop;
 	struct nn_profile *profile; /* or NULL */
@@ -94,6 +95,7 @@ void nn_tape_begin(struct nn_tape *t, bool train, uint64_t seed, uint64_t step)
 	t->used = 0;
 	arena_reset(t->arena);
 	t->last = NULL;
+	t->fresh = NULL;
 	t->want_grad = t->batch_statistics = train;
 	t->keeps_running = false;
 	t->seed = seed;
@@ -150,9 +152,31 @@ struct nn_var *nn_var_new(struct nn_tape *t, int64_t n, int64_t d, bool want_gra
 	*x = (struct nn_var){.n = n, .d = d, .v = nn_tape_alloc(t, nbytes)};
 	if (want_grad && t->want_grad) {
 		x->g = nn_tape_alloc(t, nbytes);
-		t->k->fill(t->k, x->g, n * d, 0);
+		x->fresh = t->fresh;
+		t->fresh = x;
 	}
 	return x;
+}
+
+static void zero_fresh(struct nn_tape *t)
+{
+	for (struct nn_var *x = t->fresh; x; x = x->fresh)
+		if (!x->unset)
+			t->k->fill(t->k, x->g, x->n * x->d, 0);
+	t->fresh = NULL;
+}
+
+struct nn_var *nn_var_unset(struct nn_var *x)
+{
+	x->unset = x->g != NULL;
+	return x;
+}
+
+bool nn_var_adds(struct nn_var *x)
+{
+	bool adds = !x->unset;
+	x->unset = false;
+	return adds;
 }
 
 void nn_tape_push_named(struct nn_tape *t, const char *name, void (*backward)(struct nn_tape *t, void *ctx), void *ctx)
@@ -222,6 +246,7 @@ struct nn_order nn_order_by(struct arena *a, const int64_t *key, int64_t n_item,
 
 void nn_backward_run(struct nn_tape *t)
 {
+	zero_fresh(t);
 	for (struct rule *r = t->last; r; r = r->before) {
 		r->backward(t, r->ctx);
 		nn_profile_mark(t->profile, r->name, true);
@@ -237,6 +262,7 @@ int nn_backward(struct nn_tape *t, struct nn_var *loss, struct err *e)
 		return rc;
 	if (!isfinite(value))
 		return err_set(e, ERR_NUMERIC, "the loss is not a finite number (%g)", value);
+	zero_fresh(t);
 	if (loss->g)
 		t->k->fill(t->k, loss->g, 1, 1);
 	nn_backward_run(t);
@@ -248,6 +274,7 @@ void nn_seed_grad(struct nn_tape *t, struct nn_var *x, const real *g)
 	if (!x->g)
 		return;
 	struct nn_var *up = new_input(t, g, x->n, x->d, false);
+	zero_fresh(t);
 	t->k->axpy(t->k, x->g, up->v, 1, x->n * x->d);
 }
 
