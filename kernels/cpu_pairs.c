@@ -281,30 +281,43 @@ static void feature_sum(const struct kernels *k, const struct k_csr *c, const in
 	cpu_run(k, cpu_n_chunk(c->n, FEATURE_ROWS), feature_sum_chunk, &j);
 }
 
-/* Of source v: z from the gradients of its targets gives both its own gradient and its share of the weights'. */
-static inline __attribute__((always_inline)) void feature_back_row(const struct feature_job *j, int64_t v, real *part,
-								   const int n)
+/*
+ * Of sources [from, to): z from the gradients of a source's targets gives both its own gradient and its share of the
+ * weights'. Strip by strip of columns, so that the weights' gradient stays in registers.
+ */
+static inline __attribute__((always_inline)) void feature_back_strip(const struct feature_job *j, int64_t from,
+								     int64_t to, int64_t c, real *part, const int n)
 {
-	const real *x = j->x + v * j->d;
-	int64_t c = 0;
-	for (; c + WIDE <= j->d; c += WIDE) {
+	wide share[MAX_FEATURE];
+	for (int q = 0; q < n; q++)
+		share[q] = (wide){0};
+	for (int64_t v = from; v < to; v++) {
 		wide z[MAX_FEATURE], sum = {0};
-		const wide row = STRIP(x + c);
+		const wide row = STRIP(j->x + v * j->d + c);
 		gather_strip(j, j->g_y, v, c, n, z);
 #pragma GCC unroll 16
 		for (int q = 0; q < n; q++) {
 			sum += z[q] * STRIP(j->w + q * j->d + c);
-			STRIP(part + q * j->d + c) += z[q] * row;
+			share[q] += z[q] * row;
 		}
 		if (j->g_x)
 			STRIP(j->g_x + v * j->d + c) += sum;
 	}
-	for (; c < j->d; c++) {
+	for (int q = 0; q < n; q++)
+		STRIP(part + q * j->d + c) = share[q];
+}
+
+static void feature_back_column(const struct feature_job *j, int64_t from, int64_t to, int64_t c, real *part)
+{
+	const int n = j->n_feature;
+	for (int q = 0; q < n; q++)
+		part[q * j->d + c] = 0;
+	for (int64_t v = from; v < to; v++) {
 		real z[MAX_FEATURE], sum = 0;
 		gather_column(j, j->g_y, v, c, n, z);
 		for (int q = 0; q < n; q++) {
 			sum += z[q] * j->w[q * j->d + c];
-			part[q * j->d + c] += z[q] * x[c];
+			part[q * j->d + c] += z[q] * j->x[v * j->d + c];
 		}
 		if (j->g_x)
 			j->g_x[v * j->d + c] += sum;
@@ -313,13 +326,16 @@ static inline __attribute__((always_inline)) void feature_back_row(const struct 
 
 K_SIMD static void feature_back_rows(const struct feature_job *j, int64_t from, int64_t to, real *part)
 {
-	for (int64_t v = from; v < to; v++)
+	int64_t c = 0;
+	for (; c + WIDE <= j->d; c += WIDE)
 		if (j->n_feature == 12)
-			feature_back_row(j, v, part, 12);
+			feature_back_strip(j, from, to, c, part, 12);
 		else if (j->n_feature == 6)
-			feature_back_row(j, v, part, 6);
+			feature_back_strip(j, from, to, c, part, 6);
 		else
-			feature_back_row(j, v, part, j->n_feature);
+			feature_back_strip(j, from, to, c, part, j->n_feature);
+	for (; c < j->d; c++)
+		feature_back_column(j, from, to, c, part);
 }
 
 static void feature_back_chunk(void *ctx, int64_t chunk, int thread)
@@ -327,7 +343,6 @@ static void feature_back_chunk(void *ctx, int64_t chunk, int thread)
 	(void)thread;
 	const struct feature_job *j = ctx;
 	real *part = j->part + chunk * j->n_feature * j->d;
-	zero(part, j->n_feature * j->d);
 	feature_back_rows(j, chunk * FEATURE_ROWS, cpu_min(j->c->n, (chunk + 1) * FEATURE_ROWS), part);
 }
 
