@@ -2,7 +2,7 @@
  * cpu_product.c - products of floats on processors with AVX-512, in tiles that stay in registers.
  *
  * A tile of 14 x 32 entries is summed over a block of the inner index: 28 registers of sums, two of B, one of A. B is
- * copied once into panels of 32 columns where it lies otherwise; all else is read in place. An entry's sum has one
+ * copied into panels of 32 columns where it lies otherwise; all else is read in place. An entry's sum has one
  * order, which depends on the inner dimension alone: a row's bytes are the same whatever other rows there are and
  * however the work is cut.
  *
@@ -24,6 +24,10 @@ enum {
 	WIDTH = 512,          /* columns of B that are packed at a time: INNER rows of them fit in the second cache */
 	PACK_ROWS = 64,       /* of a chunk of packing; a multiple of LANES */
 	CHUNK_WORK = 1 << 21, /* multiplications of a chunk, some 50 microseconds */
+	FLAT = 2,             /* at most so many times as many rows as columns: columns are shared out */
+	FLAT_WIDTH = 1024,    /* columns at a time then: each thread packs its share */
+	COLUMN_CHUNKS = 8,    /* at most */
+	OWN_THREADS = 4,      /* of a pool whose threads have a packed B each, at most */
 };
 #define AVX512 __attribute__((target("avx512f")))
 #define AVX512_INLINE AVX512 static inline __attribute__((always_inline))
@@ -109,17 +113,20 @@ EACH_HEIGHT(DEFINE)
 static void (*const tiles[])(const struct tile *t) = {NULL, EACH_HEIGHT(NAME)};
 
 struct job {
+	const struct kernels *k;
+	bool by_column;            /* threads share out columns, not rows */
 	bool ta, tb, add, packs_b; /* B is used where it lies if its rows are whole lines of the cache, and near */
 	int64_t m, n, inner, lda, ldb, ldc;
-	int64_t n_panel, n_chunk; /* of rows */
+	int64_t n_panel, n_chunk; /* panels of rows; chunks of them, or of panels of columns */
 	const float *a, *b;
 	float *c;
-	float *packed; /* B: [panels of columns][inner][COLUMNS] */
+	float *packed; /* B: [panels of columns][inner][COLUMNS]; one for all threads */
+	bool *has;     /* [threads] the thread has packed a B of its own; NULL: they share one */
 };
 
-static inline float *at_b(const struct job *g, int64_t l, int64_t j)
+static inline float *at_b(const struct job *g, float *packed, int64_t l, int64_t j)
 {
-	return g->packed + (j / COLUMNS * g->inner + l) * COLUMNS + j % COLUMNS;
+	return packed + (j / COLUMNS * g->inner + l) * COLUMNS + j % COLUMNS;
 }
 
 /* Sixteen rows of sixteen floats, transposed. */
@@ -149,18 +156,19 @@ AVX512_INLINE void transpose(__m512 r[LANES])
 		r[i] = t[i];
 }
 
-/* Inner indices [from, to) of B into panels of columns. */
-AVX512 static void pack_b(const struct job *g, int64_t from, int64_t to)
+/* Inner indices [from, to) of B's columns [j0, j1) into panels; j0: a multiple of COLUMNS. */
+AVX512 static void pack_b(const struct job *g, float *packed, int64_t from, int64_t to, int64_t j0, int64_t j1)
 {
 	for (int64_t l = from; l < to; l++)
-		for (int64_t j = 0; j < g->n; j += LANES)
-			_mm512_storeu_ps(at_b(g, l, j), _mm512_maskz_loadu_ps(first(g->n - j), g->b + l * g->ldb + j));
+		for (int64_t j = j0; j < j1; j += LANES)
+			_mm512_storeu_ps(at_b(g, packed, l, j),
+					 _mm512_maskz_loadu_ps(first(g->n - j), g->b + l * g->ldb + j));
 }
 
 /* The same of a B that lies transposed; from: a multiple of LANES. */
-AVX512 static void pack_b_turned(const struct job *g, int64_t from, int64_t to)
+AVX512 static void pack_b_turned(const struct job *g, float *packed, int64_t from, int64_t to, int64_t j0, int64_t j1)
 {
-	for (int64_t j = 0; j < g->n; j += LANES)
+	for (int64_t j = j0; j < j1; j += LANES)
 		for (int64_t l = from; l < to; l += LANES) {
 			__m512 r[LANES];
 			for (int i = 0; i < LANES; i++)
@@ -170,7 +178,7 @@ AVX512 static void pack_b_turned(const struct job *g, int64_t from, int64_t to)
 						    : _mm512_setzero_ps();
 			transpose(r);
 			for (int i = 0; i < LANES && l + i < to; i++)
-				_mm512_storeu_ps(at_b(g, l + i, j), r[i]);
+				_mm512_storeu_ps(at_b(g, packed, l + i, j), r[i]);
 		}
 }
 
@@ -179,7 +187,7 @@ static void pack_chunk(void *ctx, int64_t chunk, int thread)
 	(void)thread;
 	const struct job *g = ctx;
 	const int64_t from = chunk * PACK_ROWS;
-	(g->tb ? pack_b_turned : pack_b)(g, from, cpu_min(g->inner, from + PACK_ROWS));
+	(g->tb ? pack_b_turned : pack_b)(g, g->packed, from, cpu_min(g->inner, from + PACK_ROWS), 0, g->n);
 }
 
 /* Calls part `part` of n_part of rows [from, from + ROWS) of op(A) near. */
@@ -195,11 +203,10 @@ static void fetch(const struct job *g, int64_t from, int64_t part, int64_t n_par
 			_mm_prefetch((const char *)(g->a + (from + i) * g->lda + l), _MM_HINT_T0);
 }
 
-static void rows_chunk(void *ctx, int64_t chunk, int thread)
+/* Panels [p0, p1) of rows by columns [j0, j1). */
+static void tiles_of(const struct job *g, const float *packed, int64_t p0, int64_t p1, int64_t j0, int64_t j1)
 {
-	(void)thread;
-	const struct job *g = ctx;
-	for (int64_t p = g->n_panel * chunk / g->n_chunk; p < g->n_panel * (chunk + 1) / g->n_chunk; p++) {
+	for (int64_t p = p0; p < p1; p++) {
 		const int64_t from = g->m * p / g->n_panel, to = g->m * (p + 1) / g->n_panel;
 		struct tile t = {.a = g->ta ? g->a + from : g->a + from * g->lda,
 				 .a_row = g->ta ? 1 : g->lda,
@@ -208,14 +215,62 @@ static void rows_chunk(void *ctx, int64_t chunk, int thread)
 				 .inner = g->inner,
 				 .ldc = g->ldc,
 				 .add = g->add};
-		for (int64_t j = 0; j < g->n; j += COLUMNS) {
-			t.b = g->packs_b ? g->packed + j * g->inner : g->b + j;
+		for (int64_t j = j0; j < j1; j += COLUMNS) {
+			t.b = g->packs_b ? packed + j * g->inner : g->b + j;
 			t.c = g->c + from * g->ldc + j;
 			t.n = cpu_min(COLUMNS, g->n - j);
 			tiles[to - from](&t);
-			fetch(g, to, j / COLUMNS, cpu_n_chunk(g->n, COLUMNS));
+			fetch(g, to, (j - j0) / COLUMNS, cpu_n_chunk(j1 - j0, COLUMNS));
 		}
 	}
+}
+
+static void rows_chunk(void *ctx, int64_t chunk, int thread)
+{
+	const struct job *g = ctx;
+	float *packed = g->packed;
+	if (g->has) {
+		packed = cpu_scratch(g->k, 2 + thread, (size_t)(INNER * WIDTH) * sizeof *packed);
+		if (!g->has[thread])
+			(g->tb ? pack_b_turned : pack_b)(g, packed, 0, g->inner, 0, g->n);
+		g->has[thread] = true;
+	}
+	tiles_of(g, packed, g->n_panel * chunk / g->n_chunk, g->n_panel * (chunk + 1) / g->n_chunk, 0, g->n);
+}
+
+/* All rows by a share of the columns, which it packs itself. */
+static void columns_chunk(void *ctx, int64_t chunk, int thread)
+{
+	(void)thread;
+	const struct job *g = ctx;
+	const int64_t n_panel = cpu_n_chunk(g->n, COLUMNS), j0 = n_panel * chunk / g->n_chunk * COLUMNS;
+	const int64_t j1 = cpu_min(g->n, n_panel * (chunk + 1) / g->n_chunk * COLUMNS);
+	if (g->packs_b)
+		(g->tb ? pack_b_turned : pack_b)(g, g->packed, 0, g->inner, j0, j1);
+	tiles_of(g, g->packed, 0, g->n_panel, j0, j1);
+}
+
+/*
+ * What one core packs another has to fetch, at ten times the time of its own cache where they lie far apart. So columns
+ * are shared out where rows are few, each thread with its share of B; else few threads have a whole B each, and many
+ * share one.
+ */
+static void run(const struct kernels *k, struct job *g)
+{
+	bool has[OWN_THREADS] = {false};
+	int64_t n_work = g->m * g->n * g->inner / CHUNK_WORK + 1;
+	g->k = k;
+	if (g->by_column) {
+		g->n_chunk = cpu_min(cpu_min(cpu_n_chunk(g->n, COLUMNS), n_work), COLUMN_CHUNKS);
+		cpu_run(k, g->n_chunk, columns_chunk, g);
+		return;
+	}
+	g->n_chunk = cpu_min(g->n_panel, n_work);
+	if (g->packs_b && pool_size(k->pool) <= OWN_THREADS && g->n_chunk > 1)
+		g->has = has;
+	else if (g->packs_b)
+		cpu_run(k, cpu_n_chunk(g->inner, PACK_ROWS), pack_chunk, g);
+	cpu_run(k, g->n_chunk, rows_chunk, g);
 }
 
 bool cpu_product_works(void)
@@ -226,17 +281,19 @@ bool cpu_product_works(void)
 void cpu_product(const struct kernels *k, bool ta, bool tb, int64_t m, int64_t n, int64_t kk, const real *a,
 		 int64_t lda, const real *b, int64_t ldb, bool add, real *c, int64_t ldc)
 {
-	const int64_t n_block = cpu_n_chunk(kk, INNER);
-	float *packed = cpu_scratch(k, CPU_SLOT_PRODUCT, (size_t)(INNER * WIDTH) * sizeof *packed);
-	for (int64_t j = 0; j < n; j += WIDTH)
+	const bool by_column = m <= FLAT * n;
+	const int64_t n_block = cpu_n_chunk(kk, INNER), width = by_column ? FLAT_WIDTH : WIDTH;
+	float *packed = cpu_scratch(k, CPU_SLOT_PRODUCT, (size_t)(INNER * width) * sizeof *packed);
+	for (int64_t j = 0; j < n; j += width)
 		for (int64_t h = 0; h < n_block; h++) {
 			const int64_t l = kk * h / n_block;
-			struct job g = {.ta = ta,
+			struct job g = {.by_column = by_column,
+					.ta = ta,
 					.tb = tb,
 					.add = add || h,
 					.packs_b = tb || ldb % LANES || ldb >= CPU_FAR || (uintptr_t)b % 64,
 					.m = m,
-					.n = cpu_min(WIDTH, n - j),
+					.n = cpu_min(width, n - j),
 					.inner = kk * (h + 1) / n_block - l,
 					.lda = lda,
 					.ldb = ldb,
@@ -246,10 +303,7 @@ void cpu_product(const struct kernels *k, bool ta, bool tb, int64_t m, int64_t n
 					.b = (const void *)(tb ? b + j * ldb + l : b + l * ldb + j),
 					.c = (void *)(c + j),
 					.packed = packed};
-			g.n_chunk = cpu_min(g.n_panel, m * g.n * g.inner / CHUNK_WORK + 1);
-			if (g.packs_b)
-				cpu_run(k, cpu_n_chunk(g.inner, PACK_ROWS), pack_chunk, &g);
-			cpu_run(k, g.n_chunk, rows_chunk, &g);
+			run(k, &g);
 		}
 }
 

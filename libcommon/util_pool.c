@@ -6,12 +6,21 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 struct member {
 	struct pool *pool;
 	int index;
 	pthread_t thread;
+};
+/*
+ * Chunks of a round that a thread takes first, [next, end); then it helps the others. Rounds of as many chunks often go
+ * over the same rows, which are then in this thread's cache.
+ */
+struct share {
+	_Alignas(128) _Atomic int64_t next;
+	int64_t end;
 };
 /* One piece of work that a thread without chunks takes. */
 enum aside { NO_ASIDE, ASIDE_WAITS, ASIDE_RUNS };
@@ -27,9 +36,8 @@ struct pool {
 	bool quit;
 	void (*fn)(void *ctx, int64_t chunk, int thread);
 	void *ctx;
-	int64_t n_chunk;
-	_Atomic int64_t next;
-	_Atomic int aside; /* enum aside */
+	struct share *shares; /* [n_thread] */
+	_Atomic int aside;    /* enum aside */
 	void (*aside_fn)(void *ctx);
 	void *aside_ctx;
 };
@@ -38,7 +46,7 @@ struct pool {
  * A thread sleeps and wakes in tens of microseconds, as long as many a round takes: it looks about first. Not where
  * there are more threads than cores, whose time it would take.
  */
-enum { N_SPIN = 2000 };
+enum { N_SPIN = 10000 };
 
 static void rest(void)
 {
@@ -60,8 +68,19 @@ int pool_core_count(void)
 
 static void take_chunks(struct pool *p, int thread)
 {
-	for (int64_t i; (i = atomic_fetch_add(&p->next, 1)) < p->n_chunk;)
-		p->fn(p->ctx, i, thread);
+	for (int t = 0; t < p->n_thread; t++) {
+		struct share *s = &p->shares[(thread + t) % p->n_thread];
+		for (int64_t i; s->next < s->end && (i = atomic_fetch_add(&s->next, 1)) < s->end;)
+			p->fn(p->ctx, i, thread);
+	}
+}
+
+static bool has_chunks(const struct pool *p)
+{
+	bool any = false;
+	for (int t = 0; t < p->n_thread; t++)
+		any |= p->shares[t].next < p->shares[t].end;
+	return any;
 }
 
 /* The lock is held; it is let go while fn runs. */
@@ -86,7 +105,7 @@ static void *member_main(void *arg)
 			run_aside(p);
 			continue;
 		}
-		if (p->is_open && p->next < p->n_chunk) {
+		if (p->is_open && has_chunks(p)) {
 			p->n_inside++;
 			pthread_mutex_unlock(&p->lock);
 			take_chunks(p, m->index);
@@ -112,10 +131,19 @@ struct pool *pool_new(int n_thread)
 	if (n_thread <= 0)
 		n_thread = pool_core_count();
 	struct pool *p = calloc(1, sizeof *p);
-	if (!p || !(p->members = calloc((size_t)n_thread, sizeof *p->members))) {
+	if (p) {
+		p->members = calloc((size_t)n_thread, sizeof *p->members);
+		p->shares = aligned_alloc(_Alignof(struct share), (size_t)n_thread * sizeof *p->shares);
+	}
+	if (!p || !p->members || !p->shares) {
+		if (p) {
+			free(p->members);
+			free(p->shares);
+		}
 		free(p);
 		return NULL;
 	}
+	memset(p->shares, 0, (size_t)n_thread * sizeof *p->shares);
 	pthread_mutex_init(&p->lock, NULL);
 	pthread_cond_init(&p->wake, NULL);
 	pthread_cond_init(&p->finished, NULL);
@@ -150,6 +178,7 @@ void pool_free(struct pool *p)
 	pthread_cond_destroy(&p->wake);
 	pthread_mutex_destroy(&p->lock);
 	free(p->members);
+	free(p->shares);
 	free(p);
 }
 
@@ -168,8 +197,10 @@ void pool_run(struct pool *p, int64_t n_chunk, void (*fn)(void *ctx, int64_t chu
 	pthread_mutex_lock(&p->lock);
 	p->fn = fn;
 	p->ctx = ctx;
-	p->n_chunk = n_chunk;
-	p->next = 0;
+	for (int t = 0; t < p->n_thread; t++) {
+		p->shares[t].next = n_chunk * t / p->n_thread;
+		p->shares[t].end = n_chunk * (t + 1) / p->n_thread;
+	}
 	p->is_open = true;
 	p->news++;
 	pthread_cond_broadcast(&p->wake);
