@@ -76,7 +76,7 @@ static struct nn_var *quick_conv(struct nn_tape *t, struct nn_params *ps, const 
 {
 	struct nn_name conv = nn_name("%sconv%d", prefix, c), lin = nn_name("%slin%d", prefix, c);
 	/* filters are linear in the features, so that none needs to be stored */
-	struct nn_var *h = nn_feature_sum(t, pairs, x, feature, filter_weights(t, ps, prefix, c));
+	struct nn_var *h = nn_var_unset(nn_feature_sum(t, pairs, x, feature, filter_weights(t, ps, prefix, c)));
 	struct nn_var *rel = use(t, ps, conv.s, ".lin_rel.weight"), *root = use(t, ps, conv.s, ".lin_root.weight");
 	struct nn_var *bias = use(t, ps, conv.s, ".lin_rel.bias"), *last = use(t, ps, lin.s, ".weight");
 	bool folded = folds(nn_tape_kernels(t), h, last->n);
@@ -86,7 +86,7 @@ static struct nn_var *quick_conv(struct nn_tape *t, struct nn_params *ps, const 
 			     .linear = !folded,
 			     .f = NN_SWISH};
 	h = nn_dense(t, &l);
-	return folded ? h : nn_dense_named(t, ps, lin.s, h, NN_SWISH, NULL);
+	return folded ? h : nn_dense_named(t, ps, lin.s, nn_var_unset(h), NN_SWISH, NULL);
 }
 
 /* table[e] w[q], entry by entry, as row e n_feature + q. */
@@ -129,14 +129,16 @@ static struct nn_var *after_convs(struct nn_tape *t, struct nn_params *ps, const
 				  struct nn_var *h1, struct nn_var *h2, const int64_t *mol, int64_t n_mol)
 {
 	struct nn_var *cat = use(t, ps, prefix, "lin_cat.weight");
-	struct nn_var *h = nn_dense(t, &(struct nn_dense){.n_in = 2,
-							  .in = {{h1, cat, 0}, {h2, cat, h1->d}},
-							  .bias = use(t, ps, prefix, "lin_cat.bias"),
-							  .after = x,
-							  .linear = true});
+	struct nn_var *h =
+	    nn_dense(t, &(struct nn_dense){.n_in = 2,
+					   .in = {{nn_var_unset(h1), cat, 0}, {nn_var_unset(h2), cat, h1->d}},
+					   .bias = use(t, ps, prefix, "lin_cat.bias"),
+					   .after = x,
+					   .after_ends = true,
+					   .linear = true});
 	for (int l = 0; l < N_RESIDUAL; l++)
 		h = nn_dense_named(t, ps, nn_name("%slins.%d", prefix, l).s, h, NN_SWISH, h);
-	return nn_graph_norm(t, ps, nn_name("%snorm", prefix).s, h, mol, n_mol);
+	return nn_var_unset(nn_graph_norm(t, ps, nn_name("%snorm", prefix).s, h, mol, n_mol));
 }
 
 static struct nn_var *quick_block(struct nn_tape *t, struct nn_params *ps, const char *prefix, struct nn_var *x,
@@ -154,9 +156,10 @@ static struct nn_var *after_final(struct nn_tape *t, struct nn_params *ps, const
 {
 	struct nn_var *final = use(t, ps, prefix, "final.weight"), *bias = use(t, ps, prefix, "final.bias");
 	struct nn_var *w = use(t, ps, name, ".weight");
-	if (!folds(nn_tape_kernels(t), h, w->n))
-		return nn_dense_named(t, ps, name, nn_dense_named(t, ps, nn_name("%sfinal", prefix).s, h, -1, NULL),
-				      NN_SWISH, NULL);
+	if (!folds(nn_tape_kernels(t), h, w->n)) {
+		h = nn_dense_named(t, ps, nn_name("%sfinal", prefix).s, h, -1, NULL);
+		return nn_dense_named(t, ps, name, nn_var_unset(h), NN_SWISH, NULL);
+	}
 	return nn_dense(t, &(struct nn_dense){.n_in = 1,
 					      .in = {{.x = h, .w = fold(t, w, final)}},
 					      .bias = fold_bias(t, w, bias, use(t, ps, name, ".bias")),
@@ -233,7 +236,7 @@ static struct nn_var *quick_net(struct nn_tape *t, struct nn_params *ps, const c
 		at = next;
 	}
 	for (int l = 1; l < N_READOUT; l++)
-		x = nn_dense_named(t, ps, nn_name("%slins.%d", prefix, l).s, x, NN_SWISH, NULL);
+		x = nn_dense_named(t, ps, nn_name("%slins.%d", prefix, l).s, nn_var_unset(x), NN_SWISH, NULL);
 	return x;
 }
 
