@@ -20,7 +20,7 @@ struct table_job {
 	const struct k_table *t;
 	const real *x, *table, *g_y;
 	real *out;
-	int64_t d, rows, odd;
+	int64_t d, rows;
 	bool add;
 };
 
@@ -84,14 +84,17 @@ static void table_sum(const struct kernels *k, const struct k_table *t, const re
 	cpu_run(k, cpu_n_chunk(t->n_group, j.rows), sum_chunk, &j);
 }
 
-/* Into four rows of the table's gradient, strips [c, c + n WIDE) of them in registers; n is a constant where this is
- * used. */
-static inline __attribute__((always_inline)) void spread_strips(const struct table_job *j, int64_t v, int64_t c,
+enum { AHEAD = 8 }; /* pairs that are fetched early */
+
+/* The pairs of a target of by_first, into four rows of the table's gradient: strips [c, c + n WIDE) of them in
+ * registers; n is a constant where this is used. */
+static inline __attribute__((always_inline)) void spread_strips(const struct table_job *j, int64_t target, int64_t c,
 								const int n)
 {
 	const struct k_table *t = j->t;
-	const int64_t d = j->d, *item = t->by_first.item, from = t->by_first.start[v], to = t->by_first.start[v + 1];
-	real *out = j->out + v * d + c;
+	const int64_t d = j->d, *item = t->by_first.item, from = t->by_first.start[target],
+		      to = t->by_first.start[target + 1];
+	real *out = j->out + target % t->n_row * d + c;
 	wide s[4][4];
 #pragma GCC unroll 4
 	for (int r = 0; r < 4; r++)
@@ -101,6 +104,10 @@ static inline __attribute__((always_inline)) void spread_strips(const struct tab
 	for (int64_t p = from; p < to; p++) {
 		const int64_t e = item[p], a = t->a[e] * d + c, b = t->b[e] * d + c;
 		const real *w = t->w + 4 * e, *xa = j->x + a, *xb = j->x + b, *ga = j->g_y + a, *gb = j->g_y + b;
+		const int64_t later = item[cpu_min(p + AHEAD, t->by_first.n_item - 1)]; /* items lie anywhere */
+		__builtin_prefetch(t->a + later);
+		__builtin_prefetch(t->b + later);
+		__builtin_prefetch(t->w + 4 * later);
 #pragma GCC unroll 4
 		for (int i = 0; i < n; i++) {
 			const int o = i * WIDE;
@@ -117,44 +124,43 @@ static inline __attribute__((always_inline)) void spread_strips(const struct tab
 			STRIP(out + r * d + i * WIDE) = s[r][i];
 }
 
-/* Pairs between the rows v and v + 1 of the table: their gradients by the four weights into four rows. */
-K_SIMD static void spread_row(const struct table_job *j, int64_t v)
+enum { SPREAD_COLUMNS = 4 * WIDE }; /* of a chunk */
+
+K_SIMD static void spread_columns(const struct table_job *j, int64_t from, int64_t to)
 {
 	const struct k_table *t = j->t;
-	const int64_t d = j->d;
-	int64_t c = 0;
-	for (; c + 4 * WIDE <= d; c += 4 * WIDE)
-		spread_strips(j, v, c, 4);
-	for (; c + WIDE <= d; c += WIDE)
-		spread_strips(j, v, c, 1);
-	for (; c < d; c++)
-		for (int64_t i = t->by_first.start[v]; i < t->by_first.start[v + 1]; i++) {
-			int64_t e = t->by_first.item[i], a = t->a[e] * d + c, b = t->b[e] * d + c;
-			real q = j->g_y[a] * j->x[b] + j->g_y[b] * j->x[a];
-			for (int r = 0; r < 4; r++)
-				j->out[(v + r) * d + c] += q * t->w[4 * e + r];
-		}
+	const int64_t *start = t->by_first.start, d = j->d;
+	for (int64_t v = 0; v < t->by_first.n; v++) {
+		int64_t c = from;
+		if (start[v] == start[v + 1])
+			continue;
+		if (to - c == 4 * WIDE)
+			spread_strips(j, v, c, 4), c = to;
+		for (; c + WIDE <= to; c += WIDE)
+			spread_strips(j, v, c, 1);
+		for (; c < to; c++)
+			for (int64_t i = start[v]; i < start[v + 1]; i++) {
+				int64_t e = t->by_first.item[i], a = t->a[e] * d + c, b = t->b[e] * d + c;
+				real q = j->g_y[a] * j->x[b] + j->g_y[b] * j->x[a];
+				for (int r = 0; r < 4; r++)
+					j->out[(v % t->n_row + r) * d + c] += q * t->w[4 * e + r];
+			}
+	}
 }
 
-enum { TABLE_ROWS = 32 };
 static void spread_chunk(void *ctx, int64_t chunk, int thread)
 {
 	(void)thread;
 	const struct table_job *j = ctx;
-	int64_t from = (2 * chunk + j->odd) * TABLE_ROWS, to = cpu_min(j->t->by_first.n, from + TABLE_ROWS);
-	for (int64_t v = from; v < to; v++)
-		if (j->t->by_first.start[v] < j->t->by_first.start[v + 1])
-			spread_row(j, v);
+	int64_t from = chunk * SPREAD_COLUMNS;
+	spread_columns(j, from, cpu_min(j->d, from + SPREAD_COLUMNS));
 }
 
-/* A chunk writes three rows beyond its own: the even chunks first, then the odd ones. */
 static void table_back(const struct kernels *k, const struct k_table *t, const real *x, const real *g_y, real *g_table,
 		       int64_t d)
 {
 	struct table_job j = {.t = t, .x = x, .g_y = g_y, .out = g_table, .d = d};
-	int64_t n_chunk = cpu_n_chunk(t->by_first.n, TABLE_ROWS);
-	for (j.odd = 0; j.odd < 2; j.odd++)
-		cpu_run(k, (n_chunk + 1 - j.odd) / 2, spread_chunk, &j);
+	cpu_run(k, cpu_n_chunk(d, SPREAD_COLUMNS), spread_chunk, &j);
 }
 
 static void slope_chunk(void *ctx, int64_t chunk, int thread)

@@ -96,7 +96,9 @@ struct k_table {
 	const int64_t *a, *b;  /* [n_pair] */
 	const int64_t *first;  /* [n_pair] below n_row - 3 */
 	const real *w, *slope; /* [n_pair, 4] weights of the value and of its derivative (NULL: not wanted) */
-	struct k_csr by_first; /* pairs by first[], n_row targets */
+	/* Pairs by first[], one run of groups after the other: target (run n_row + first). A run's rows of x should
+	 * stay in a cache. */
+	struct k_csr by_first;
 };
 
 /*

@@ -152,6 +152,17 @@ static void finer_rows(struct nn_tape *t, struct nn_filter_table *f, int64_t low
 	f->w_back = nn_input(t, w_back, n, 1)->v;
 }
 
+enum { RUN_ATOMS = 400 }; /* of 64 columns each and their gradients: 200 KiB */
+
+static struct k_csr by_first(struct nn_tape *t, const struct builder *b, int64_t n_row)
+{
+	int64_t *key = b->cell; /* no longer needed */
+	for (int64_t g = 0; g < b->n_group; g++)
+		for (int64_t e = b->pair[g]; e < b->pair[g + 1]; e++)
+			key[e] = b->atom[g] / RUN_ATOMS * n_row + b->first[e];
+	return nn_tape_csr(t, key, b->n, (b->atom[b->n_group] / RUN_ATOMS + 1) * n_row, NULL);
+}
+
 struct nn_filter_table *nn_filter_table_new(struct nn_tape *t, const struct nn_points *p, struct nn_var *pos,
 					    double cutoff_ang, int64_t n_cell)
 {
@@ -177,7 +188,7 @@ struct nn_filter_table *nn_filter_table_new(struct nn_tape *t, const struct nn_p
 				.b = nn_tape_index(t, b.b, b.n),
 				.first = nn_tape_index(t, b.first, b.n),
 				.w = nn_input(t, b.w, b.n, 4)->v,
-				.by_first = nn_tape_csr(t, b.first, b.n, high - low + 1, NULL)};
+				.by_first = by_first(t, &b, high - low + 1)};
 	if (b.slope) {
 		f->t.slope = nn_input(t, b.slope, b.n, 4)->v;
 		f->pairs = arena_calloc(m, 1, sizeof *f->pairs);

@@ -11,7 +11,7 @@ static struct k_table table(struct trial *t, int64_t n_atom, int64_t *n_pair)
 	int64_t *a = hold_host(t, (size_t)(n_atom * MOST) * sizeof *a),
 		*b = hold_host(t, (size_t)(n_atom * MOST) * sizeof *b);
 	int64_t *first = hold_host(t, (size_t)(n_atom * MOST) * sizeof *first),
-		*key = hold_host(t, (N_ROW + 1) * sizeof *key);
+		*key = hold_host(t, (2 * N_ROW + 1) * sizeof *key);
 	int64_t n = 0;
 	pair[0] = atom[0] = 0;
 	while (atom[n_group] < n_atom && n_group < n_atom) {
@@ -28,10 +28,10 @@ static struct k_table table(struct trial *t, int64_t n_atom, int64_t *n_pair)
 		pair[n_group] = n;
 	}
 	int64_t *item = hold_host(t, (size_t)(n + 1) * sizeof *item), at = 0;
-	for (int64_t v = 0; v <= N_ROW; v++) {
+	for (int64_t v = 0; v <= 2 * N_ROW; v++) { /* two runs of groups */
 		key[v] = at;
-		for (int64_t e = 0; e < n; e++)
-			if (first[e] == v)
+		for (int64_t e = 0; e < n && v < 2 * N_ROW; e++)
+			if ((e >= pair[n_group / 2]) * N_ROW + first[e] == v)
 				item[at++] = e;
 	}
 	*n_pair = n;
@@ -45,9 +45,9 @@ static struct k_table table(struct trial *t, int64_t n_atom, int64_t *n_pair)
 				.first = put(t, first, (size_t)n * sizeof *first),
 				.w = in(t, 4 * n),
 				.slope = in(t, 4 * n),
-				.by_first = {.n = N_ROW,
+				.by_first = {.n = 2 * N_ROW,
 					     .n_item = n,
-					     .start = put(t, key, (N_ROW + 1) * sizeof *key),
+					     .start = put(t, key, (2 * N_ROW + 1) * sizeof *key),
 					     .item = put(t, item, (size_t)n * sizeof *item)}};
 }
 
