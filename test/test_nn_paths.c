@@ -6,13 +6,10 @@
  * but rounding (that of a bias before BatchNorm); its eps is large in float, so that such steps stay small.
  */
 #include "nn_layer.h"
-#include "nn_optim.h"
-#include "tap.h"
-#include "toy_set.h"
+#include "toy_train.h"
 
 #include <stdlib.h>
 
-static const bool is_double = sizeof(real) == sizeof(double);
 enum { N_STEP = 50 };
 
 struct trial {
@@ -57,50 +54,18 @@ static struct nn_model *model_new(const struct trial *c, const struct kernels *k
 
 static void train(const struct trial *c, const struct kernels *k, const struct nn_batch *b, double loss[N_STEP])
 {
-	struct nn_model *m = model_new(c, k);
-	struct nn_tape *t = nn_tape_new(k);
-	struct nn_optim *o = nn_optim_new(
-	    m->ps, &(struct nn_optim_config){.beta1 = 0.9, .beta2 = 0.999, .eps = is_double ? 1e-8 : 1e-4});
-	struct arena *a = arena_new(0);
-	struct err e = {0};
+	struct toy_run r = toy_begin(model_new(c, k), c->pretrain, NULL);
+	struct nn_losses terms;
 	for (int step = 0; step < N_STEP; step++) {
-		struct nn_var *x = NULL;
-		struct nn_draws d;
-		struct nn_losses terms;
-		int rc;
-		arena_reset(a);
-		nn_tape_begin(t, true, 1, (uint64_t)step);
-		nn_params_zero_grad(m->ps);
-		if (c->pretrain) {
-			nn_model_draw(m, b, 1, (uint64_t)step, a, &d);
-			rc = nn_model_pretrain(m, t, b, &d, &x, &terms, &e);
-		} else {
-			rc = nn_model_logits(m, t, b, &x, &e);
-			x = rc ? NULL : nn_model_task_loss(m, t, x, b->y, NULL);
-		}
-		loss[step] = rc ? NAN : nn_scalar(t, x);
-		if (rc || nn_backward(t, x, &e) || nn_optim_step(o, c->lr, NULL, &e))
-			printf("# %s\n", e.msg);
-		else if (c->pretrain)
-			nn_model_after_step(m, t);
+		loss[step] = toy_loss(&r, b, (uint64_t)step, &terms);
+		toy_move(&r, c->lr);
 	}
-	arena_free(a);
-	nn_optim_free(o);
-	nn_tape_free(t);
-	nn_model_free(m);
+	toy_end(&r);
 }
 
 static double apart(const double *a, const double *b)
 {
-	double worst = 0;
-	for (int i = 0; i < N_STEP; i++) {
-		double d = fabs(a[i] - b[i]) / fabs(b[i]);
-		if (!(d <= worst))
-			worst = d;
-		if (isnan(d))
-			break;
-	}
-	return worst;
+	return toy_apart(a, b, N_STEP);
 }
 
 static const struct trial trials[] = {

@@ -3,14 +3,11 @@
  * sums, and it changes something. A weight of zero is the model without that term, to the bit; the gradient of the
  * whole loss is the sum of its terms'. Built in float and, from the same sources, in double.
  */
-#include "nn_optim.h"
-#include "tap.h"
-#include "toy_set.h"
+#include "toy_train.h"
 #include "twins.h"
 
 #include <stdlib.h>
 
-static const bool is_double = sizeof(real) == sizeof(double);
 enum { N_STEP = 4 };
 
 /* Where a switch has no golden case of its own, and where it has: each with a value that is not the default. */
@@ -149,48 +146,21 @@ static double *gather(struct nn_params *ps, bool grad, int64_t *n)
 static void train(struct result *out, const char *options, bool finetune, unsigned parts, const struct kernels *k,
 		  const struct nn_batch *b)
 {
-	const double weight[1] = {3};
+	static const double weight[1] = {3};
 	struct nn_model *m = model_new(options, finetune, parts, k);
-	struct nn_tape *t = nn_tape_new(k);
-	struct nn_optim *o = nn_optim_new(
-	    m->ps, &(struct nn_optim_config){.beta1 = 0.9, .beta2 = 0.999, .eps = is_double ? 1e-8 : 1e-4});
-	struct arena *a = arena_new(0);
-	struct err e = {0};
+	struct toy_run r = toy_begin(m, !finetune, m->cfg.class_weights ? weight : NULL);
+	struct nn_losses terms;
 	for (int step = 0; step <= N_STEP; step++) {
-		struct nn_var *x = NULL;
-		struct nn_draws d;
-		struct nn_losses terms;
-		int rc;
-		arena_reset(a);
-		nn_tape_begin(t, true, 1, (uint64_t)step);
-		nn_params_zero_grad(m->ps);
-		if (finetune) {
-			rc = nn_model_logits(m, t, b, &x, &e);
-			x = rc ? NULL : nn_model_task_loss(m, t, x, b->y, m->cfg.class_weights ? weight : NULL);
-			terms = (struct nn_losses){0};
-		} else {
-			nn_model_draw(m, b, 1, (uint64_t)step, a, &d);
-			rc = nn_model_pretrain(m, t, b, &d, &x, &terms, &e);
-		}
-		out->loss[step] = rc ? NAN : nn_scalar(t, x);
-		if (rc || nn_backward(t, x, &e)) {
-			printf("# %s: %s\n", options, e.msg);
-			break;
-		}
+		out->loss[step] = toy_loss(&r, b, (uint64_t)step, &terms);
 		if (step == 0) {
 			out->terms = terms;
 			out->grad = gather(m->ps, true, &out->n);
 		}
-		if (step == N_STEP || nn_optim_step(o, 1e-3, NULL, &e))
+		if (isnan(out->loss[step]) || step == N_STEP || !toy_move(&r, 1e-3))
 			break;
-		if (!finetune)
-			nn_model_after_step(m, t);
 	}
 	out->value = gather(m->ps, false, &out->n);
-	arena_free(a);
-	nn_optim_free(o);
-	nn_tape_free(t);
-	nn_model_free(m);
+	toy_end(&r);
 }
 
 static void result_free(struct result *r)
@@ -201,15 +171,7 @@ static void result_free(struct result *r)
 
 static double apart(const struct result *a, const struct result *b)
 {
-	double worst = 0;
-	for (int i = 0; i <= N_STEP; i++) {
-		double d = fabs(a->loss[i] - b->loss[i]) / fabs(b->loss[i]);
-		if (!(d <= worst))
-			worst = d;
-		if (isnan(d))
-			break;
-	}
-	return worst;
+	return toy_apart(a->loss, b->loss, N_STEP + 1);
 }
 
 /* The parameters at the end: the largest difference as a share of the largest entry. */
