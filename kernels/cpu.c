@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/mman.h>
 
 enum { MAX_SLOT = CPU_SLOT_PRODUCT + 1 };
@@ -268,12 +269,13 @@ static bool can_multiply(const struct kernels *k)
 	return right;
 }
 
+/* Builds for one processor alone write its name in capitals. */
 static bool has_tiles(void)
 {
 	static const char *const with_avx512[] = {"SkylakeX", "Cooperlake", "SapphireRapids", NULL};
 	const char *core = openblas_get_corename();
 	int i = 0;
-	while (with_avx512[i] && strcmp(core, with_avx512[i]))
+	while (with_avx512[i] && strcasecmp(core, with_avx512[i]))
 		i++;
 	return with_avx512[i] && cpu_product_works();
 }

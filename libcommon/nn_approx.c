@@ -24,6 +24,8 @@ struct nn_approx {
 	const struct kernels *k;
 	enum nn_distance metric;
 	int64_t n, d, width; /* width: numbers of a row where lists are made */
+	float largest;       /* number of the rows, without sign; of l2 alone */
+	double unit;         /* of l2: a power of two by which it is near 1, so that squares are within float's range */
 	size_t nbytes_row;
 	struct buf waiting; /* rows not yet in the file */
 	int fd;
@@ -92,6 +94,9 @@ static int waiting_write(struct nn_approx *a, struct err *e)
 
 int nn_approx_add(struct nn_approx *a, const void *x, int64_t n, struct err *e)
 {
+	const float *number = x;
+	for (int64_t i = 0; i < n * a->d && a->metric == NN_L2; i++)
+		a->largest = fmaxf(a->largest, fabsf(number[i]));
 	buf_put(&a->waiting, x, (size_t)n * a->nbytes_row);
 	a->n += n;
 	return a->waiting.n > 1 << 20 ? waiting_write(a, e) : 0;
@@ -147,15 +152,15 @@ static void sketch(const struct nn_approx *a, const uint8_t *bits, real *y)
 static void prepare(const struct nn_approx *a, int64_t i, real *y)
 {
 	const float *x = row_at(a, i);
-	double length = 1;
+	double unit = a->unit;
 	if (a->metric == NN_TANIMOTO) {
 		sketch(a, row_at(a, i), y);
 		return;
 	}
 	if (a->metric == NN_COSINE)
-		length = fmax(sqrt(squared(x, x, a->d, false)), 1e-12);
+		unit = fmax(sqrt(squared(x, x, a->d, false)), 1e-12);
 	for (int64_t c = 0; c < a->d; c++)
-		y[c] = (real)((double)x[c] / length);
+		y[c] = (real)((double)x[c] / unit);
 }
 
 static int64_t smaller(int64_t a, int64_t b)
@@ -256,6 +261,7 @@ static int lists_build(struct nn_approx *a, struct err *e)
 		a->rows = NULL;
 		return err_set(e, ERR_IO, "cannot map the vectors: %s", strerror(errno));
 	}
+	a->unit = ldexp(1, ilogbf(a->largest > 0 ? a->largest : 1));
 	a->n_list = (int64_t)(2 * sqrt((double)a->n));
 	a->centre = array(a->n_list * a->width, sizeof *a->centre);
 	a->half = array(a->n_list, sizeof *a->half);

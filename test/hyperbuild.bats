@@ -161,6 +161,17 @@ EOF
 	diff exact approx
 }
 
+@test "--search approx: numbers whose squares are none of float's" {
+	awk 'BEGIN { srand(1); for (i = 0; i < 200; i++) print rand(), rand(), rand() }' > rows
+	for scale in 1 1e30 1e-30; do
+		awk -v s=$scale 'BEGIN { print "row:int\temb_c:f32" } { printf "%d\t%.9g,%.9g,%.9g\n", NR, $1 * s, $2 * s, $3 * s }' rows |
+			"$maker" --fields row,emb_c | hyperbuild -k 5 --search approx --recall 200 2> told | tscat --tsv hyper_index > near.$scale
+		assert_equal "$(cat told)" 'hyperbuild: recall at k = 5: 1.0000'
+	done
+	diff near.1 near.1e30
+	diff near.1 near.1e-30
+}
+
 @test "past --mem the search is approximate, and says so in provenance" {
 	run -0 bash -c 'hyperbuild -k 3 --mem 1K s.mts -o auto.mts'
 	assert_output --partial '5 vectors do not fit into --mem: the search is approximate'
