@@ -161,7 +161,12 @@ struct nn_losses {
 	double certainty;  /* mean entropy of the assignments, nats */
 	double max_cosine; /* largest cosine between two anchors */
 };
-/* Section 2 (and, with one stage, section 3 on the batch's own hypergraph): the loss [1, 1] of a training step. */
+/* Whether any loss of weight above 0 acts on molecules of all the views that the model reads. */
+bool nn_model_can_pretrain(const struct nn_model *m);
+/*
+ * Section 2 (and, with one stage, section 3 on the batch's own hypergraph): the loss [1, 1] of a training step. NULL,
+ * and nothing computed, where no loss of weight above 0 has its views in the batch.
+ */
 int nn_model_pretrain(struct nn_model *m, struct nn_tape *t, const struct nn_batch *b, const struct nn_draws *d,
 		      struct nn_var **loss, struct nn_losses *out, struct err *e);
 

@@ -367,6 +367,30 @@ static int finish(struct nn_tape *t, struct nn_var *total, struct nn_var **loss,
 	return 0;
 }
 
+/* Whether a loss of weight above 0 acts on n molecules of these views; masks: atoms are masked. */
+static bool has_term(const struct nn_model *m, const uint8_t *has, int64_t n, bool masks)
+{
+	const struct nn_config *c = &m->cfg;
+	bool any = (masks && c->w_mask > 0) || (m->parts & NN_PART_STRUCTURE && c->w_align > 0);
+	for (int a = 0; a < NN_N_VIEW; a++)
+		for (int b = a; b < NN_N_VIEW; b++) {
+			int64_t both = 0;
+			for (int64_t i = 0; i < n; i++)
+				both += has[i * NN_N_VIEW + a] && has[i * NN_N_VIEW + b];
+			any |= both > 0 && (a == b ? c->w_self : c->w_cross) > 0;
+			any |= both > 1 && a != b && c->w_con > 0;
+		}
+	return any;
+}
+
+bool nn_model_can_pretrain(const struct nn_model *m)
+{
+	uint8_t has[2 * NN_N_VIEW];
+	for (int i = 0; i < 2 * NN_N_VIEW; i++)
+		has[i] = m->views >> i % NN_N_VIEW & 1;
+	return has_term(m, has, 2, m->cfg.mask > 0 && m->views & 1u << NN_2D);
+}
+
 int nn_model_pretrain(struct nn_model *m, struct nn_tape *t, const struct nn_batch *b, const struct nn_draws *d,
 		      struct nn_var **loss, struct nn_losses *out, struct err *e)
 {
@@ -375,6 +399,9 @@ int nn_model_pretrain(struct nn_model *m, struct nn_tape *t, const struct nn_bat
 	struct nn_var *x[NN_N_VIEW], *h[NN_N_VIEW], *code[NN_N_VIEW], *own = NULL, *cross = NULL, *total = NULL;
 	losses_clear(out);
 	memset(&m->last, 0, sizeof m->last);
+	*loss = NULL;
+	if (!has_term(m, has, b->n_mol, d->n_mask > 0))
+		return 0;
 	nn_model_encode(m, t, b, m->views, x);
 	nn_model_codes(m, t, b, x, h, code);
 	if (c->w_con > 0)

@@ -275,6 +275,53 @@ static void check_zero(const struct kernels *k, const struct nn_batch *b)
 	result_free(&zero);
 }
 
+/* A batch in which a loss lacks its views: no loss, and nothing moves, running statistics neither. */
+static void check_lacking(const struct kernels *k, const struct nn_batch *b)
+{
+	/* n_two molecules have two views, n_one others one: what the loss wants, or one molecule less */
+	static const struct {
+		const char *options;
+		int n_two, n_one;
+		bool learns;
+	} at[] = {
+	    {"w-con=1 w-self=0 w-cross=0 w-mask=0 w-align=0", 1, 3, false},
+	    {"w-con=1 w-self=0 w-cross=0 w-mask=0 w-align=0", 2, 0, true},
+	    {"w-con=0 w-self=0 w-cross=1 w-mask=0 w-align=0", 0, 4, false},
+	    {"w-con=0 w-self=0 w-cross=1 w-mask=0 w-align=0", 1, 0, true},
+	    {"w-con=0 w-self=1 w-cross=0 w-mask=0 w-align=0", 0, 0, false},
+	    {"w-con=0 w-self=1 w-cross=0 w-mask=0 w-align=0", 0, 1, true},
+	};
+	int n_right = 0;
+	enum { N = sizeof at / sizeof *at };
+	for (int i = 0; i < N; i++) {
+		uint8_t has[N_MOL * NN_N_VIEW] = {0};
+		struct nn_batch lacking = *b;
+		struct nn_losses terms;
+		struct nn_draws d;
+		struct nn_var *loss;
+		int64_t n;
+		for (int j = 0; j < at[i].n_two + at[i].n_one; j++)
+			has[j * NN_N_VIEW + NN_2D] = 1, has[j * NN_N_VIEW + NN_3D] = j < at[i].n_two;
+		lacking.has = has;
+		struct toy_run r = toy_begin(model_new(at[i].options, false, ALL, k), true, NULL);
+		double *before = gather(r.m->ps, false, &n);
+		nn_tape_begin(r.t, true, 1, 0);
+		nn_model_draw(r.m, &lacking, 1, 0, r.a, &d);
+		int rc = nn_model_pretrain(r.m, r.t, &lacking, &d, &loss, &terms, &r.e);
+		double *after = gather(r.m->ps, false, &n);
+		bool same = !memcmp(before, after, (size_t)n * sizeof *before);
+		n_right += !rc && nn_model_can_pretrain(r.m) &&
+			   (at[i].learns ? loss && terms.total > 0 && !same : !loss && isnan(terms.total) && same);
+		free(before);
+		free(after);
+		toy_end(&r);
+	}
+	tap_ok(n_right == N, "batches that lack a loss's views (%d of %d)", n_right, N);
+	struct nn_model *m = model_new("w-con=0 w-self=0 w-cross=0 w-mask=0 w-align=0", false, ALL, k);
+	tap_ok(!nn_model_can_pretrain(m), "without weights nothing can be learned");
+	nn_model_free(m);
+}
+
 /* The gradient is linear in the weights: what each term gives alone adds up to the whole. */
 static void check_sum(const struct kernels *k, const struct nn_batch *b)
 {
@@ -323,6 +370,7 @@ int main(void)
 	set_fill(&s);
 	check_switches(&ref, &fast, &s.b);
 	check_zero(&fast, &s.b);
+	check_lacking(&fast, &s.b);
 	check_sum(&fast, &s.b);
 	kernels_cpu_free(&fast);
 	return tap_done();

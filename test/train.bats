@@ -301,6 +301,41 @@ holes() {
 	assert_output 1
 }
 
+@test "a batch in which no loss has its views is passed over and told" {
+	holes > holes.mts
+	local n lean=("${pre[@]}" --quiet --batch 2 --w-self 0 --w-mask 0 --w-align 0 --epochs 30)
+	run -0 "${lean[@]}" --log log -o a.mts holes.mts
+	n=$(jq -s 'map(select(.lr and (has("loss") | not))) | length' log)
+	[ "$n" -gt 0 ]
+	assert_output "train: passed over, since no loss has its views in the batch: $n of $(jq -s 'map(select(.lr)) | length' log) steps"
+	run -0 jq -s 'map(select(.windows)) | length == 30 and any(.passed_over > 0) and all(.mean_loss > 0 and ."valid.loss" > 0)' log
+	assert_output true
+	"${lean[@]}" -j 2 holes.mts 2> told | cmp - a.mts
+	# gone on with, in the middle of epochs
+	local i status=5 n_stop=0
+	for i in 1 2 3 4 5; do
+		: > steps
+		"${lean[@]}" --resume --log steps -o b.mts holes.mts 2> told &
+		for _ in $(seq 2000); do
+			[ -s steps ] && break
+			sleep 0.005
+		done
+		kill -TERM $! 2> /dev/null || true
+		wait $! && status=0 || status=$?
+		n_stop=$((n_stop + (status != 0)))
+	done
+	[ "$n_stop" -gt 0 ]
+	"${lean[@]}" --resume -o b.mts holes.mts 2> told
+	cmp a.mts b.mts
+	# nothing at all to learn from
+	run -1 "${lean[@]}" <(tscat --stream --where 'row >= 30' holes.mts)
+	assert_output --partial 'in no batch of an epoch has a loss its views'
+	run -2 "${lean[@]}" --w-con 0 --w-cross 0 holes.mts
+	assert_output --partial 'nothing to train on: every loss has weight 0 or lacks its views'
+	run -2 "${lean[@]}" --views 2d holes.mts
+	assert_output --partial 'nothing to train on'
+}
+
 @test "hyperedges of the second stage are made by what --hyper-by says" {
 	local two=("${pre[@]}" --quiet --epochs 1 --stages 2 --keep last)
 	mol2graph --fp --scaffold --limit 40 "$ROOT/examples/wellknown.csv" > s.mts 2> /dev/null

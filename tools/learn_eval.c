@@ -64,10 +64,11 @@ static int logits_of(struct learn_run *r, const int64_t *idx, int64_t n, real *o
 	return rc;
 }
 
-/* Mean loss of the part's batches, without dropout, with the same draws each time. */
+/* Mean loss of the part's batches that have one, without dropout, with the same draws each time. */
 static int loss_of(struct learn_run *r, const int64_t *idx, int64_t n, double *value, struct err *e)
 {
 	int64_t count = learn_batch_count(n, r->conf->batch);
+	int64_t n_seen = 0;
 	double sum = 0;
 	for (int64_t i = 0; i < count; i++) {
 		int64_t from = i * r->conf->batch, to = learn_batch_end(n, r->conf->batch, i);
@@ -77,9 +78,12 @@ static int loss_of(struct learn_run *r, const int64_t *idx, int64_t n, double *v
 		int rc = learn_loss(r, idx + from, to - from, 0, (uint64_t)i, &loss, &terms, e);
 		if (rc)
 			return rc;
+		if (!loss)
+			continue;
 		sum += terms.total * (double)(to - from);
+		n_seen += to - from;
 	}
-	*value = sum / (double)n;
+	*value = n_seen ? sum / (double)n_seen : NAN;
 	return 0;
 }
 

@@ -67,7 +67,8 @@ void learn_log_step(struct learn_run *r, const struct nn_losses *t, double lr, d
 	char note[160];
 	l->last_s = t_s;
 	snprintf(note, sizeof note, "epoch %" PRId64 ", loss %.4g%s", r->p.epoch + 1, t->total, l->metric);
-	cli_progress_note(l->line, note);
+	if (!isnan(t->total))
+		cli_progress_note(l->line, note);
 	cli_progress_update(l->line, r->p.step, 0);
 	if (!l->file)
 		return;
@@ -106,7 +107,9 @@ void learn_log_epoch(struct learn_run *r, double value[NN_PARTS][LEARN_N_METRIC 
 		return;
 	fprintf(l->file, "{\"epoch\":%" PRId64 ",\"step\":%" PRId64 ",\"windows\":%" PRId64, r->p.epoch, r->p.step,
 		r->p.n_window);
-	number(l->file, "mean_loss", r->p.loss_sum / (double)r->data.n_item[NN_TRAIN]);
+	number(l->file, "mean_loss", r->p.loss_sum / (double)(r->data.n_item[NN_TRAIN] - r->p.n_passed));
+	if (r->p.n_passed)
+		fprintf(l->file, ",\"passed_over\":%" PRId64, r->p.n_passed);
 	for (int part = 0; part < NN_PARTS; part++)
 		for (int m = 0; m <= LEARN_N_METRIC; m++) {
 			char name[32];

@@ -179,6 +179,8 @@ static int tools_begin(struct learn_run *r, struct err *e)
 	r->n_batch = learn_batch_count(r->data.n_item[NN_TRAIN], r->conf->batch);
 	class_weights_set(r);
 	int rc = nn_reading_check(&r->reading, &r->data.gathered.header, true, e);
+	if (!rc && r->conf->task == LEARN_PRETRAIN && !nn_model_can_pretrain(r->model))
+		rc = err_set(e, ERR_USAGE, "nothing to train on: every loss has weight 0 or lacks its views");
 	if (!rc)
 		rc = nn_infer_init(&r->infer, r->model, e);
 	if (!rc)
@@ -224,6 +226,8 @@ static int epoch_end(struct learn_run *r, struct err *e)
 	struct learn_progress *p = &r->p;
 	double value[NN_PARTS][LEARN_N_METRIC + 1];
 	nn_profile_mark(r->profile, "other", false);
+	if (p->n_passed == r->data.n_item[NN_TRAIN])
+		return err_set(e, ERR_SCHEMA, "nothing to train on: in no batch of an epoch has a loss its views");
 	p->epoch++;
 	p->batch = 0;
 	for (int part = 0; part < NN_PARTS; part++) {
@@ -251,6 +255,7 @@ static int epoch_end(struct learn_run *r, struct err *e)
 	}
 	learn_log_epoch(r, value);
 	p->loss_sum = 0;
+	p->n_passed = 0;
 	return 0;
 }
 
@@ -317,7 +322,11 @@ static int epoch_run(struct learn_run *r, double end_s, struct err *e)
 		p->batch++;
 		if (p->step++ == r->first_step) /* it touches all memory for the first time */
 			nn_profile_clear(r->profile);
-		p->loss_sum += terms.total * (double)(to - from);
+		bool passed = isnan(terms.total); /* a loss that is no number is an error */
+		r->n_passed += passed;
+		p->n_move += !passed;
+		p->n_passed += passed ? to - from : 0;
+		p->loss_sum += passed ? 0 : terms.total * (double)(to - from);
 		learn_log_step(r, &terms, lr, norm, to - from);
 		if (r->conf->save_every && p->step % r->conf->save_every == 0 && strcmp(r->conf->cli.output, "-"))
 			rc = after_step(r, learn_save(r, false, e), e);
@@ -479,6 +488,10 @@ int learn_run(const struct learn_conf *c, struct err *e)
 	    !r.p.best_epoch)
 		cli_warn(&c->cli,
 			 "on the validation set the metric was no number in any epoch: the model is that of the last");
+	if (r.n_passed)
+		cli_warn(&c->cli,
+			 "passed over, since no loss has its views in the batch: %" PRId64 " of %" PRId64 " steps",
+			 r.n_passed, r.p.step - r.first_step);
 	int rc_log = learn_log_close(r.log, rc ? NULL : e);
 	learn_profile_write(r.profile, r.p.step - r.first_step - 1, stderr);
 	nn_profile_free(r.profile);

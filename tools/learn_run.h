@@ -18,8 +18,10 @@ struct learn_progress {
 	int64_t batch;       /* batches done of the next */
 	int64_t step;        /* steps done in all */
 	int64_t phase_start; /* step at which this phase began */
+	int64_t n_move;      /* steps of this phase that had a loss */
 	int64_t n_window;    /* of the epoch begun last */
 	double loss_sum;     /* of the epoch's batches */
+	int64_t n_passed;    /* records of the epoch's batches without a loss */
 	int64_t best_epoch;  /* 1, ...; 0: none yet */
 	int64_t n_worse;     /* epochs since */
 	bool finished;
@@ -67,6 +69,7 @@ struct learn_run {
 	struct learn_log *log;
 	struct nn_profile *profile; /* of --profile, or NULL; of the steps after first_step */
 	int64_t first_step;         /* of this process */
+	int64_t n_passed;           /* steps of this process without a loss */
 	real *codes;                /* [n, NN_N_VIEW, code_width] of the structure stage */
 	real *unified;              /* [n, code_width], where there is no hyper_index */
 	uint8_t *fp;                /* [n, 256] */
@@ -92,11 +95,12 @@ int learn_batch_take(struct learn_run *r, const int64_t *idx, int64_t n, uint64_
 /* Fixed codes of all records, for the structure stage. */
 int learn_codes_fill(struct learn_run *r, struct err *e);
 bool learn_in_structure(const struct learn_run *r);
-/* Loss of the records idx [n]: forward alone; the tape has begun. next_n: so many that follow are made ready for the
- * step after, 0: none. */
+/* Loss of the records idx [n], NULL where none has its views: forward alone; the tape has begun. next_n: so many that
+ * follow are made ready for the step after, 0: none. */
 int learn_loss(struct learn_run *r, const int64_t *idx, int64_t n, int64_t next_n, uint64_t step, struct nn_var **loss,
 	       struct nn_losses *terms, struct err *e);
-/* One step of the optimiser. ERR_NUMERIC names the step and its molecules, and leaves the parameters alone. */
+/* One step of the optimiser; none, and a total that is NaN, where no loss has its views. ERR_NUMERIC names the step and
+ * its molecules, and leaves the parameters alone. */
 int learn_step(struct learn_run *r, const int64_t *idx, int64_t n, int64_t next_n, double lr, struct nn_losses *terms,
 	       double *norm, struct err *e);
 /* Batches of n records: a last one of one record joins the one before. */

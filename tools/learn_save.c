@@ -21,6 +21,8 @@ static const struct {
     {"windows", offsetof(struct learn_progress, n_window)},
     {"best_epoch", offsetof(struct learn_progress, best_epoch)},
     {"worse", offsetof(struct learn_progress, n_worse)},
+    {"passed", offsetof(struct learn_progress, n_passed)},
+    {"moves", offsetof(struct learn_progress, n_move)},
 };
 enum { N_COUNT = sizeof counts / sizeof *counts };
 
@@ -207,7 +209,7 @@ int learn_resume(struct learn_run *r, struct err *e)
 	r->optim = resume.optim;
 	r->best = resume.best;
 	if (!rc)
-		nn_optim_set_steps(r->optim, r->p.step - r->p.phase_start);
+		nn_optim_set_steps(r->optim, r->p.n_move);
 	nn_checkpoint_close(c);
 	return rc;
 }

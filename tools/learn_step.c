@@ -251,7 +251,8 @@ int learn_step(struct learn_run *r, const int64_t *idx, int64_t n, int64_t next_
 	nn_tape_begin(r->tape, true, (uint64_t)r->conf->cli.seed, (uint64_t)r->p.step);
 	nn_params_zero_grad(r->model->ps);
 	int rc = learn_loss(r, idx, n, next_n, (uint64_t)r->p.step, &loss, terms, e);
-	if (rc)
+	*norm = NAN;
+	if (rc || !loss)
 		return rc;
 	rc = nn_backward(r->tape, loss, e);
 	if (!rc)
