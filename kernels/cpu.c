@@ -86,27 +86,6 @@ void cpu_gemm_pieces(bool ta, int64_t m, int64_t n, int64_t kk, const real *a, i
 						b + l * ldb + j, ldb, l ? 1 : beta, c + i * ldc + j, ldc);
 }
 
-/* BLAS takes other paths for other sizes, and their sums differ in the last bit: here all have one size. */
-void cpu_gemm_blocks(bool tb, int64_t m, int64_t n, int64_t kk, double alpha, const real *a, int64_t lda, const real *b,
-		     int64_t ldb, real *c, int64_t ldc)
-{
-	int64_t whole = m / CPU_BLOCK * CPU_BLOCK, rest = m - whole;
-	for (int64_t i = 0; i < whole; i += CPU_BLOCK)
-		cpu_gemm_serial(false, tb, CPU_BLOCK, n, kk, alpha, a + i * lda, lda, b, ldb, 0, c + i * ldc, ldc);
-	if (!rest)
-		return;
-	real *in = calloc((size_t)(CPU_BLOCK * (kk + n)), sizeof *in);
-	if (!in)
-		abort();
-	real *out = in + CPU_BLOCK * kk;
-	for (int64_t i = 0; i < rest; i++)
-		memcpy(in + i * kk, a + (whole + i) * lda, (size_t)kk * sizeof *in);
-	cpu_gemm_serial(false, tb, CPU_BLOCK, n, kk, alpha, in, kk, b, ldb, 0, out, n);
-	for (int64_t i = 0; i < rest; i++)
-		memcpy(c + (whole + i) * ldc, out + i * n, (size_t)n * sizeof *c);
-	free(in);
-}
-
 /*
  * Chunks of a product: PRODUCT_ROWS rows (or columns) at most, since above it threads wait, and few, since each packs
  * the other matrix anew. Their number is even and they differ by SIDE_UNIT rows at most, so that two threads end
@@ -270,14 +249,14 @@ static bool can_multiply(const struct kernels *k)
 }
 
 /* Builds for one processor alone write its name in capitals. */
-static bool has_tiles(void)
+bool cpu_library_is_wide(void)
 {
 	static const char *const with_avx512[] = {"SkylakeX", "Cooperlake", "SapphireRapids", NULL};
 	const char *core = openblas_get_corename();
 	int i = 0;
 	while (with_avx512[i] && strcasecmp(core, with_avx512[i]))
 		i++;
-	return with_avx512[i] && cpu_product_works();
+	return with_avx512[i] != NULL;
 }
 
 /* "OpenBLAS 0.3.21 Zen" and the like: version and core type in use. */
@@ -312,7 +291,7 @@ int kernels_cpu(struct kernels *k, struct pool *pool, struct err *e)
 	if (!k->self)
 		return err_set(e, ERR_MEMORY, "no memory for the arithmetic");
 	openblas_set_num_threads(1);
-	((struct cpu *)k->self)->has_tiles = has_tiles();
+	((struct cpu *)k->self)->has_tiles = cpu_library_is_wide() && cpu_product_works();
 	if (!can_multiply(k)) {
 		kernels_cpu_free(k);
 		return err_set(e, ERR_NUMERIC, "%s multiplies matrices wrongly on this machine: set OPENBLAS_CORETYPE",

@@ -156,9 +156,14 @@ static void filters(const struct pass *p, int64_t from, int64_t n, int64_t i0, i
 static void products(const struct pass *p, const real *v, int64_t v_stride, const real *u, int64_t u_stride, int64_t n,
 		     int64_t count, real *m, int64_t m_stride)
 {
+	const bool apart = p->k->fixed_rows && !cpu_library_is_wide();
 	for (int t = 0; t < TAPS; t++)
-		cpu_gemm_serial(false, false, count, n, p->n_in, 1, v + t * v_stride, p->n_in, u + t * u_stride, n, 0,
-				m + t * m_stride, n);
+		if (apart)
+			cpu_gemm_blocks(false, count, n, p->n_in, 1, v + t * v_stride, p->n_in, u + t * u_stride, n,
+					m + t * m_stride, n);
+		else
+			cpu_gemm_serial(false, false, count, n, p->n_in, 1, v + t * v_stride, p->n_in, u + t * u_stride,
+					n, 0, m + t * m_stride, n);
 }
 
 /* Tiles that block b computes with: its own, or a whole block where the bytes of a tile may not depend on others. */

@@ -2,7 +2,7 @@
  * fault_blas.c - preloaded into a program under test: another OpenBLAS. Where BLAS_WRONG names the kind of a product
  * (any; ta, tb: an operand transposed; large; beta: added to what is there) the last entry of such products is off by
  * a hundredth. Where BLAS_BUILD is a number it says that it was built so (openblas_get_parallel), and it ends the
- * program when another thread than the first calls it.
+ * program when another thread than the first calls it; the first one rests at each call, so that others get a turn.
  */
 #include <cblas.h>
 #include <dlfcn.h>
@@ -30,8 +30,11 @@ void cblas_sgemm(const enum CBLAS_ORDER order, const enum CBLAS_TRANSPOSE ta, co
 		 const float *b, const int ldb, const float beta, float *c, const int ldc)
 {
 	void (*real)(int, int, int, int, int, int, float, const float *, int, const float *, int, float, float *, int);
-	if (getenv("BLAS_BUILD") && gettid() != getpid())
-		_exit(97);
+	if (getenv("BLAS_BUILD")) {
+		if (gettid() != getpid())
+			_exit(97);
+		usleep(200);
+	}
 	*(void **)&real = dlsym(RTLD_NEXT, "cblas_sgemm");
 	real(order, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
 	if (m > 0 && n > 0 && is_wrong(getenv("BLAS_WRONG"), ta, tb, (double)m * n * k, beta)) {

@@ -16,3 +16,12 @@ TEST="${BUILD:-$ROOT/build}/test"
 	[ "$(wc -l < want)" -ge 70 ]
 	run -0 diff want have
 }
+
+@test "rows of inference do not know of each other on a processor without AVX-512 either" {
+	local name
+	grep -qw avx2 /proc/cpuinfo || skip "this processor has no AVX2"
+	for name in kernels_product nn_cnn; do
+		OPENBLAS_CORETYPE=Haswell run -0 "$TEST/$name"
+		refute_output --partial "not ok"
+	done
+}
