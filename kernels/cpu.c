@@ -103,7 +103,7 @@ enum {
 };
 
 struct gemm_job {
-	bool ta, tb, by_column, blocks;
+	bool ta, tb, by_column;
 	int64_t m, n, kk, lda, ldb, ldc, n_chunk;
 	double alpha, beta;
 	const real *a, *b;

@@ -152,7 +152,10 @@ static void filters(const struct pass *p, int64_t from, int64_t n, int64_t i0, i
 	}
 }
 
-/* m = v u for the taps of a block of tiles; with fixed_rows blocks are filled up. */
+/*
+ * m = v u for the taps of a block of tiles. With fixed_rows blocks are filled up, which is enough where the library
+ * gives a row the same bytes wherever in a block it stands (cpu_blocks.c).
+ */
 static void products(const struct pass *p, const real *v, int64_t v_stride, const real *u, int64_t u_stride, int64_t n,
 		     int64_t count, real *m, int64_t m_stride)
 {

@@ -123,8 +123,8 @@ enum opt_type { OPT_FLAG, OPT_INT, OPT_FLOAT, OPT_STR, OPT_LIST, OPT_CHOICE, OPT
 enum {
 	OPT_RECORDS = 1, /* can change records: stands in provenance */
 	OPT_REPEAT = 2,  /* OPT_LIST gathers each occurrence; otherwise the last wins */
-	OPT_WHOLE = 8,   /* OPT_LIST takes each value whole: a comma is part of it */
 	OPT_DIGEST = 4,  /* names a file: provenance holds its digest, never its name */
+	OPT_WHOLE = 8,   /* OPT_LIST takes each value whole: a comma is part of it */
 };
 /*
  * One line of a program's option table; the table ends with {0}. `offset` is

@@ -12,6 +12,9 @@ import sys
 import tempfile
 import time
 
+sys.dont_write_bytecode = True
+from bench_nn import processor  # noqa: E402  (after the line above)
+
 HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SHARED = os.environ.get("SHARED", f"{HERE}/../shared")
 CHEMBL = f"{SHARED}/data/pretrain/chembl.smi.gz"
@@ -134,11 +137,6 @@ def data(b, all_smiles):
 
 
 PARTS = {"operations": operations, "batches": batches, "atoms": atoms, "data": data}
-
-
-def processor():
-    with open("/proc/cpuinfo") as f:
-        return next((line.split(":", 1)[1].strip() for line in f if line.startswith("model name")), "?")
 
 
 def main():
