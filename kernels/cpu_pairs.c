@@ -16,151 +16,172 @@ static void zero(real *y, int64_t n)
 
 /* ---- filters from a table ------------------------------------------------------ */
 
+enum { STRIPS = 2, BLOCK = STRIPS * WIDE }; /* columns of a chunk */
+
 struct table_job {
 	const struct k_table *t;
 	const real *x, *table, *g_y;
-	real *out;
-	int64_t d, rows;
-	bool add;
+	real *y, *g_x, *g_table, *g_dist;
+	int64_t d, rows, run_atoms;
+	bool add, add_table;
+	const struct kernels *k;
 };
 
-/* The filter of weights w over four rows of the table. */
-#define FILTER(t, w) (STRIP(t) * w[0] + STRIP(t + d) * w[1] + (STRIP(t + 2 * d) * w[2] + STRIP(t + 3 * d) * w[3]))
-
 /*
- * Each filter is made once and serves both directions. Two strips at a time, all read before any is written: one after
- * the other takes a fifth longer.
+ * What a chunk works on: its columns of the table, of its gradient, and of a run's rows, which begin with atom `atom`.
+ * Copies of BLOCK columns each, the last ones filled up with zeros: the first cache holds them, but few lines of rows
+ * that lie far apart.
  */
-K_SIMD static void sum_pairs(const struct table_job *j, int64_t from, int64_t to)
+struct block {
+	real *table, *g_table, *x, *g_y, *sum;
+	int64_t atom;
+};
+
+/* Columns [c, c + BLOCK) of n rows. */
+K_SIMD static void take_columns(real *restrict to, const real *restrict from, int64_t n, int64_t c, int64_t d)
 {
-	const struct k_table *t = j->t;
-	const int64_t d = j->d;
-	for (int64_t e = from; e < to; e++) {
-		const real *row = j->table + t->first[e] * d, *xa = j->x + t->a[e] * d, *xb = j->x + t->b[e] * d;
-		real *ya = j->out + t->a[e] * d, *yb = j->out + t->b[e] * d;
-		const real *w = t->w + 4 * e;
-		int64_t c = 0;
-		for (; c + 2 * WIDE <= d; c += 2 * WIDE) {
-			const wide f = FILTER((row + c), w), g = FILTER((row + c + WIDE), w);
-			const wide a0 = STRIP(ya + c) + STRIP(xb + c) * f, b0 = STRIP(yb + c) + STRIP(xa + c) * f;
-			const wide a1 = STRIP(ya + c + WIDE) + STRIP(xb + c + WIDE) * g,
-				   b1 = STRIP(yb + c + WIDE) + STRIP(xa + c + WIDE) * g;
-			STRIP(ya + c) = a0;
-			STRIP(yb + c) = b0;
-			STRIP(ya + c + WIDE) = a1;
-			STRIP(yb + c + WIDE) = b1;
-		}
-		for (; c < d; c++) {
-			const real *r = row + c, f = r[0] * w[0] + r[d] * w[1] + (r[2 * d] * w[2] + r[3 * d] * w[3]);
-			ya[c] += xb[c] * f;
-			yb[c] += xa[c] * f;
-		}
+	const int64_t width = cpu_min(BLOCK, d - c);
+	for (int64_t i = 0; i < n; i++, to += BLOCK)
+		if (width == BLOCK)
+			for (int l = 0; l < BLOCK; l += WIDE)
+				STRIP(to + l) = STRIP(from + i * d + c + l);
+		else
+			for (int l = 0; l < BLOCK; l++)
+				to[l] = l < width ? from[i * d + c + l] : 0;
+}
+
+/* And back, added or written. */
+K_SIMD static void give_columns(real *restrict to, const real *restrict from, int64_t n, int64_t c, int64_t d, bool add)
+{
+	const int64_t width = cpu_min(BLOCK, d - c);
+	for (int64_t i = 0; i < n; i++, from += BLOCK) {
+		real *row = to + i * d + c;
+		for (int l = 0; l < BLOCK && width == BLOCK; l += WIDE)
+			STRIP(row + l) = add ? (wide)STRIP(row + l) + STRIP(from + l) : (wide)STRIP(from + l);
+		for (int l = 0; l < width && width < BLOCK; l++)
+			row[l] = add ? row[l] + from[l] : from[l];
 	}
 }
 
-static void sum_chunk(void *ctx, int64_t chunk, int thread)
+/*
+ * Of the pairs [from, to), n at a time of one first row: the sum of x, or, with `back`, of g_y, which with x gives the
+ * table's gradient. A filter is made once and serves both directions.
+ */
+static inline __attribute__((always_inline)) void block_pairs(const struct k_table *t, struct block k, int64_t from,
+							      int64_t to, const int n, const bool back)
 {
-	(void)thread;
-	const struct table_job *j = ctx;
-	const struct k_table *t = j->t;
-	int64_t from = chunk * j->rows, to = cpu_min(t->n_group, from + j->rows);
-	int64_t row = t->atom[from], n_row = t->atom[to] - row;
-	if (!j->add)
-		zero(j->out + row * j->d, n_row * j->d);
-	sum_pairs(j, t->pair[from], t->pair[to]);
+	const int64_t *first = t->first, *ta = t->a, *tb = t->b; /* not read again at each store */
+	const real *tw = t->w, *g = back ? k.g_y : k.x;
+	for (int64_t e = from; e < to; e += n) {
+		const real *row = k.table + first[e] * BLOCK;
+		wide f[4][STRIPS], s[4][STRIPS];
+#pragma GCC unroll 8
+		for (int i = 0; i < 4 * STRIPS; i++)
+			f[i / STRIPS][i % STRIPS] = STRIP(row + i * WIDE);
+#pragma GCC unroll 4
+		for (int p = 0; p < n; p++) {
+			const real *w = tw + 4 * (e + p), w0 = w[0], w1 = w[1], w2 = w[2], w3 = w[3];
+			const int64_t a = (ta[e + p] - k.atom) * BLOCK, b = (tb[e + p] - k.atom) * BLOCK;
+#pragma GCC unroll 4
+			for (int i = 0; i < STRIPS; i++) {
+				const int64_t at_a = a + i * WIDE, at_b = b + i * WIDE;
+				const wide filter = (f[0][i] * w0 + f[1][i] * w1) + (f[2][i] * w2 + f[3][i] * w3);
+				const wide ga = STRIP(g + at_a), gb = STRIP(g + at_b);
+				STRIP(k.sum + at_a) += gb * filter;
+				STRIP(k.sum + at_b) += ga * filter;
+				if (!back)
+					continue;
+				const wide q = ga * STRIP(k.x + at_b) + gb * STRIP(k.x + at_a);
+				s[0][i] = p ? s[0][i] + q * w0 : q * w0;
+				s[1][i] = p ? s[1][i] + q * w1 : q * w1;
+				s[2][i] = p ? s[2][i] + q * w2 : q * w2;
+				s[3][i] = p ? s[3][i] + q * w3 : q * w3;
+			}
+		}
+		real *g_row = k.g_table + first[e] * BLOCK;
+#pragma GCC unroll 8
+		for (int i = 0; i < 4 * STRIPS && back; i++)
+			STRIP(g_row + i * WIDE) += s[i / STRIPS][i % STRIPS];
+	}
 }
 
-/* Groups of a chunk: some 2^20 entries of filters where groups are of one size. */
-static int64_t group_rows(const struct k_table *t, int64_t d)
+K_SIMD static void block_sum(const struct k_table *t, const struct block *k, const int64_t *pair)
 {
-	int64_t each = t->n_group ? t->n_pair * d / t->n_group + 1 : 1;
-	return each < 1 << 18 ? (1 << 18) / each : 1;
+	block_pairs(t, *k, pair[0], pair[1], 4, false);
+	block_pairs(t, *k, pair[1], pair[2], 2, false);
+	block_pairs(t, *k, pair[2], pair[3], 1, false);
+}
+
+K_SIMD static void block_back(const struct k_table *t, const struct block *k, const int64_t *pair)
+{
+	block_pairs(t, *k, pair[0], pair[1], 4, true);
+	block_pairs(t, *k, pair[1], pair[2], 2, true);
+	block_pairs(t, *k, pair[2], pair[3], 1, true);
+}
+
+static void table_chunk(void *ctx, int64_t chunk, int thread)
+{
+	const struct table_job *j = ctx;
+	const struct k_table *t = j->t;
+	const int64_t c = chunk * BLOCK, d = j->d, rows = t->n_row * BLOCK, atoms = j->run_atoms * BLOCK;
+	real *p = cpu_scratch(j->k, 1 + thread, (size_t)(2 * rows + 3 * atoms) * sizeof *p);
+	struct block b = {.table = p,
+			  .g_table = p + rows,
+			  .x = p + 2 * rows,
+			  .g_y = p + 2 * rows + atoms,
+			  .sum = p + 2 * rows + 2 * atoms};
+	real *sum = j->g_y ? j->g_x : j->y; /* or NULL */
+	take_columns(b.table, j->table, t->n_row, c, d);
+	if (j->g_y)
+		zero(b.g_table, rows);
+	for (int64_t r = 0; r < t->n_run; r++) {
+		const int64_t n = t->atom[r + 1] - t->atom[r], first = t->atom[r] * d;
+		b.atom = t->atom[r];
+		zero(b.sum, n * BLOCK);
+		take_columns(b.x, j->x + first, n, c, d);
+		if (j->g_y) {
+			take_columns(b.g_y, j->g_y + first, n, c, d);
+			block_back(t, &b, t->pair + 3 * r);
+		} else {
+			block_sum(t, &b, t->pair + 3 * r);
+		}
+		if (sum)
+			give_columns(sum + first, b.sum, n, c, d, j->add);
+	}
+	if (j->g_y)
+		give_columns(j->g_table, b.g_table, t->n_row, c, d, j->add_table);
+}
+
+static void run_table(const struct kernels *k, struct table_job j)
+{
+	const int64_t *atom = j.t->atom;
+	j.k = k;
+	for (int64_t r = 0; r < j.t->n_run; r++)
+		j.run_atoms = atom[r + 1] - atom[r] > j.run_atoms ? atom[r + 1] - atom[r] : j.run_atoms;
+	cpu_run(k, cpu_n_chunk(j.d, BLOCK), table_chunk, &j);
 }
 
 static void table_sum(const struct kernels *k, const struct k_table *t, const real *x, const real *table, real *y,
 		      int64_t d, bool add)
 {
-	struct table_job j = {.t = t, .x = x, .table = table, .out = y, .d = d, .rows = group_rows(t, d), .add = add};
-	cpu_run(k, cpu_n_chunk(t->n_group, j.rows), sum_chunk, &j);
+	run_table(k, (struct table_job){.t = t, .x = x, .table = table, .y = y, .d = d, .add = add});
 }
 
-enum { AHEAD = 8 }; /* pairs that are fetched early */
-
-/* The pairs of a target of by_first, into four rows of the table's gradient: strips [c, c + n WIDE) of them in
- * registers; n is a constant where this is used. */
-static inline __attribute__((always_inline)) void spread_strips(const struct table_job *j, int64_t target, int64_t c,
-								const int n)
+static void table_back(const struct kernels *k, const struct k_table *t, const real *x, const real *table,
+		       const real *g_y, real *g_x, bool add_x, real *g_table, bool add_table, int64_t d)
 {
-	const struct k_table *t = j->t;
-	const int64_t d = j->d, *item = t->by_first.item, from = t->by_first.start[target],
-		      to = t->by_first.start[target + 1];
-	real *out = j->out + target % t->n_row * d + c;
-	wide s[4][4];
-#pragma GCC unroll 4
-	for (int r = 0; r < 4; r++)
-#pragma GCC unroll 4
-		for (int i = 0; i < n; i++)
-			s[r][i] = STRIP(out + r * d + i * WIDE);
-	for (int64_t p = from; p < to; p++) {
-		const int64_t e = item[p], a = t->a[e] * d + c, b = t->b[e] * d + c;
-		const real *w = t->w + 4 * e, *xa = j->x + a, *xb = j->x + b, *ga = j->g_y + a, *gb = j->g_y + b;
-		const int64_t later = item[cpu_min(p + AHEAD, t->by_first.n_item - 1)]; /* items lie anywhere */
-		__builtin_prefetch(t->a + later);
-		__builtin_prefetch(t->b + later);
-		__builtin_prefetch(t->w + 4 * later);
-#pragma GCC unroll 4
-		for (int i = 0; i < n; i++) {
-			const int o = i * WIDE;
-			const wide q = STRIP(ga + o) * STRIP(xb + o) + STRIP(gb + o) * STRIP(xa + o);
-#pragma GCC unroll 4
-			for (int r = 0; r < 4; r++)
-				s[r][i] += q * w[r];
-		}
-	}
-#pragma GCC unroll 4
-	for (int r = 0; r < 4; r++)
-#pragma GCC unroll 4
-		for (int i = 0; i < n; i++)
-			STRIP(out + r * d + i * WIDE) = s[r][i];
-}
-
-enum { SPREAD_COLUMNS = 4 * WIDE }; /* of a chunk */
-
-K_SIMD static void spread_columns(const struct table_job *j, int64_t from, int64_t to)
-{
-	const struct k_table *t = j->t;
-	const int64_t *start = t->by_first.start, d = j->d;
-	for (int64_t v = 0; v < t->by_first.n; v++) {
-		int64_t c = from;
-		if (start[v] == start[v + 1])
-			continue;
-		if (to - c == 4 * WIDE)
-			spread_strips(j, v, c, 4), c = to;
-		for (; c + WIDE <= to; c += WIDE)
-			spread_strips(j, v, c, 1);
-		for (; c < to; c++)
-			for (int64_t i = start[v]; i < start[v + 1]; i++) {
-				int64_t e = t->by_first.item[i], a = t->a[e] * d + c, b = t->b[e] * d + c;
-				real q = j->g_y[a] * j->x[b] + j->g_y[b] * j->x[a];
-				for (int r = 0; r < 4; r++)
-					j->out[(v % t->n_row + r) * d + c] += q * t->w[4 * e + r];
-			}
-	}
-}
-
-static void spread_chunk(void *ctx, int64_t chunk, int thread)
-{
-	(void)thread;
-	const struct table_job *j = ctx;
-	int64_t from = chunk * SPREAD_COLUMNS;
-	spread_columns(j, from, cpu_min(j->d, from + SPREAD_COLUMNS));
-}
-
-static void table_back(const struct kernels *k, const struct k_table *t, const real *x, const real *g_y, real *g_table,
-		       int64_t d)
-{
-	struct table_job j = {.t = t, .x = x, .g_y = g_y, .out = g_table, .d = d};
-	cpu_run(k, cpu_n_chunk(d, SPREAD_COLUMNS), spread_chunk, &j);
+	if (g_table)
+		run_table(k, (struct table_job){.t = t,
+						.x = x,
+						.table = table,
+						.g_y = g_y,
+						.g_x = g_x,
+						.g_table = g_table,
+						.d = d,
+						.add = add_x,
+						.add_table = add_table});
+	else if (g_x)
+		table_sum(k, t, g_y, table, g_x, d, add_x);
 }
 
 static void slope_chunk(void *ctx, int64_t chunk, int thread)
@@ -180,7 +201,7 @@ static void slope_chunk(void *ctx, int64_t chunk, int thread)
 				slope += (double)w[r] * (double)f[r * d + c];
 			sum += slope * ((double)ga[c] * (double)xb[c] + (double)gb[c] * (double)xa[c]);
 		}
-		j->out[e] += (real)sum;
+		j->g_dist[e] += (real)sum;
 	}
 }
 
@@ -188,7 +209,7 @@ static void table_slope(const struct kernels *k, const struct k_table *t, const 
 			const real *g_y, real *g_dist, int64_t d)
 {
 	struct table_job j = {
-	    .t = t, .x = x, .table = table, .g_y = g_y, .out = g_dist, .d = d, .rows = cpu_rows_of(4 * d)};
+	    .t = t, .x = x, .table = table, .g_y = g_y, .g_dist = g_dist, .d = d, .rows = cpu_rows_of(4 * d)};
 	cpu_run(k, cpu_n_chunk(t->n_pair, j.rows), slope_chunk, &j);
 }
 

@@ -87,18 +87,18 @@ struct k_graph_norm {
 
 /*
  * Pairs of atoms (a < b, each once) whose filter is a row of a table, interpolated: f(e) = sum over r < 4 of
- * w[e, r] table[first[e] + r], four nodes of equal steps. All but pair and atom in back-end memory.
+ * w[e, r] table[first[e] + r], four nodes of equal steps. All but atom and pair in back-end memory.
  */
 struct k_table {
-	int64_t n_pair, n_row, n_group; /* n_row: of the table */
-	const int64_t *pair,
-	    *atom;             /* [n_group + 1] (host): a group's pairs and atoms; no pair has atoms of two groups */
+	int64_t n_pair, n_row, n_run; /* n_row: of the table */
+	/* [n_run + 1] (host): a run's atoms. No pair has atoms of two runs; a run's rows should stay in a cache. */
+	const int64_t *atom;
+	/* [3 n_run + 1] (host): where a run's pairs begin that come in fours of one first row, those in twos, the rest:
+	 * what is read of the table for one serves the others. */
+	const int64_t *pair;
 	const int64_t *a, *b;  /* [n_pair] */
 	const int64_t *first;  /* [n_pair] below n_row - 3 */
 	const real *w, *slope; /* [n_pair, 4] weights of the value and of its derivative (NULL: not wanted) */
-	/* Pairs by first[], one run of groups after the other: target (run n_row + first). A run's rows of x should
-	 * stay in a cache. */
-	struct k_csr by_first;
 };
 
 /*
@@ -270,13 +270,13 @@ struct kernels {
 			    real *g_f, int64_t n_edge, int64_t d);
 
 	/* ---- filters that are not stored (cpu_pairs.c) ---- */
-	/* y[a] (+)= sum over pairs of x[b] f(e), and y[b] likewise of x[a]; table [n_row, d]; x, y [atoms, d]. As its
-	 * own backward it takes g_y to g_x. */
+	/* y[a] (+)= sum over pairs of x[b] f(e), and y[b] likewise of x[a]; table [n_row, d]; x, y [atoms, d]. */
 	void (*table_sum)(const struct kernels *k, const struct k_table *t, const real *x, const real *table, real *y,
 			  int64_t d, bool add);
-	/* g_table[first[e] + r] += w[e, r] q(e), q(e) = g_y[a] x[b] + g_y[b] x[a] */
-	void (*table_back)(const struct kernels *k, const struct k_table *t, const real *x, const real *g_y,
-			   real *g_table, int64_t d);
+	/* Its gradients from g_y: g_x (+)= as table_sum of g_y, and g_table[first[e] + r] (+)= w[e, r] q(e), q(e) =
+	 * g_y[a] x[b] + g_y[b] x[a]. Each may be NULL; without add_x, add_table it is written, all of it. */
+	void (*table_back)(const struct kernels *k, const struct k_table *t, const real *x, const real *table,
+			   const real *g_y, real *g_x, bool add_x, real *g_table, bool add_table, int64_t d);
 	/* g_dist[e] += sum over columns of q(e) sum over r of slope[e, r] table[first[e] + r]; sums in double. */
 	void (*table_slope)(const struct kernels *k, const struct k_table *t, const real *x, const real *table,
 			    const real *g_y, real *g_dist, int64_t d);

@@ -13,7 +13,7 @@ static double filter(const struct k_table *t, const real *weight, const real *ta
 static void table_sum(const struct kernels *k, const struct k_table *t, const real *x, const real *table, real *y,
 		      int64_t d, bool add)
 {
-	LOOP (v, t->atom[t->n_group])
+	LOOP (v, t->atom[t->n_run])
 		LOOP (c, d) {
 			double sum = add ? (double)y[v * d + c] : 0;
 			LOOP (e, t->n_pair) {
@@ -30,12 +30,14 @@ static double gradient(const struct k_table *t, const real *x, const real *g_y, 
 	int64_t a = t->a[e] * d + c, b = t->b[e] * d + c;
 	return (double)g_y[a] * (double)x[b] + (double)g_y[b] * (double)x[a];
 }
-static void table_back(const struct kernels *k, const struct k_table *t, const real *x, const real *g_y, real *g_table,
-		       int64_t d)
+static void table_back(const struct kernels *k, const struct k_table *t, const real *x, const real *table,
+		       const real *g_y, real *g_x, bool add_x, real *g_table, bool add_table, int64_t d)
 {
-	LOOP (v, t->n_row)
+	if (g_x)
+		table_sum(k, t, g_y, table, g_x, d, add_x);
+	LOOP (v, g_table ? t->n_row : 0)
 		LOOP (c, d) {
-			double sum = (double)g_table[v * d + c];
+			double sum = add_table ? (double)g_table[v * d + c] : 0;
 			LOOP (e, t->n_pair)
 				if (v >= t->first[e] && v < t->first[e] + 4)
 					sum += (double)t->w[4 * e + v - t->first[e]] * gradient(t, x, g_y, e, c, d);

@@ -5,14 +5,20 @@
 
 /* ---- filters from a table: functions of the distance, by cubic interpolation ------------------------------- */
 
-/* Lagrange's weights of the nodes -1, 0, 1 and 2 at s in [0, 1), and their derivatives by s. */
-static void cubic_weights(double s, double *w, double *slope)
+/* Lagrange's weights of the nodes -1, 0, 1 and 2 at s in [0, 1). */
+static void cubic_weights(double s, double *w)
 {
 	const double a = s + 1, b = s - 1, c = s - 2;
 	w[0] = -s * b * c / 6;
 	w[1] = a * b * c / 2;
 	w[2] = -a * s * c / 2;
 	w[3] = a * s * b / 6;
+}
+
+/* Their derivatives by s. */
+static void cubic_slopes(double s, double *slope)
+{
+	const double a = s + 1, b = s - 1, c = s - 2;
 	slope[0] = -(b * c + s * c + s * b) / 6;
 	slope[1] = (b * c + a * c + a * b) / 2;
 	slope[2] = -(s * c + a * c + a * s) / 2;
@@ -26,25 +32,25 @@ struct near {
 
 struct builder {
 	int64_t *pair, *atom, *a, *b, *first, *cell;
-	struct near *near; /* of one molecule, and its cell */
+	struct near *near; /* of one run, and its cell */
 	real *w, *slope;
 	double cutoff, step;
-	int64_t n, n_group, n_step, low, high; /* nodes that pairs read: low .. high; node g: the distance g step */
+	int64_t n, n_run, n_step, low, high; /* nodes that pairs read: low .. high; node g: the distance g step */
 };
 
 static struct builder builder_new(struct arena *m, const struct nn_points *p, double cutoff, int64_t n_step,
 				  bool slopes)
 {
-	int64_t most = 0, n_group = 0;
+	int64_t most = 0, n_mol = 0;
 	for (int64_t i = 0, from = 0; i < p->n_atom; i++) {
 		if (p->mol[i] != p->mol[from])
 			from = i;
 		most += i - from;
-		n_group += i == from;
+		n_mol += i == from;
 	}
-	size_t n = (size_t)most + 1, g = (size_t)n_group + 1;
-	return (struct builder){.pair = arena_alloc(m, g * sizeof(int64_t)),
-				.atom = arena_alloc(m, g * sizeof(int64_t)),
+	size_t n = (size_t)most + 1, r = (size_t)n_mol + 1; /* runs at most */
+	return (struct builder){.pair = arena_alloc(m, 3 * r * sizeof(int64_t)),
+				.atom = arena_alloc(m, r * sizeof(int64_t)),
 				.a = arena_alloc(m, n * sizeof(int64_t)),
 				.b = arena_alloc(m, n * sizeof(int64_t)),
 				.first = arena_alloc(m, n * sizeof(int64_t)),
@@ -59,61 +65,89 @@ static struct builder builder_new(struct arena *m, const struct nn_points *p, do
 				.high = -1};
 }
 
-/* The pair lies between the nodes cell and cell + 1; its weights are those of both factors. */
+/* The pair lies between the nodes cell and cell + 1. */
 static void add_pair(struct builder *b, const struct near *p, int64_t cell)
 {
-	double angle = acos(-1) / b->cutoff, fade = (cos(angle * p->dist) + 1) / 2, w[4], slope[4];
-	double fade_slope = b->slope ? -angle * sin(angle * p->dist) / 2 : 0;
+	double s = p->dist / b->step - (double)cell, w[4];
 	int64_t n = b->n++;
 	b->a[n] = p->i;
 	b->b[n] = p->j;
 	b->first[n] = cell - 1;
-	b->low = b->first[n] < b->low ? b->first[n] : b->low;
-	b->high = b->first[n] + 3 > b->high ? b->first[n] + 3 : b->high;
-	cubic_weights(p->dist / b->step - (double)cell, w, slope);
-	for (int r = 0; r < 4; r++) {
-		b->w[4 * n + r] = (real)(fade * w[r]);
-		if (b->slope)
-			b->slope[4 * n + r] = (real)(fade * slope[r] / b->step + fade_slope * w[r]);
-	}
+	b->low = cell - 1 < b->low ? cell - 1 : b->low;
+	b->high = cell + 2 > b->high ? cell + 2 : b->high;
+	cubic_weights(s, w);
+	for (int r = 0; r < 4; r++)
+		b->w[4 * n + r] = (real)w[r];
+	if (!b->slope)
+		return;
+	cubic_slopes(s, w);
+	for (int r = 0; r < 4; r++)
+		b->slope[4 * n + r] = (real)(w[r] / b->step);
 }
 
-/* Pairs of the atoms [from, to) by their cells, so that those that follow each other read the same rows of a table. */
-static void add_molecule(struct arena *m, struct builder *b, const struct nn_points *p, int64_t from, int64_t to)
+/* Pairs of the molecule of atoms [from, to), after the n that a run has. Returns how many it has with them. */
+static int64_t find_near(struct builder *b, const struct nn_points *p, int64_t from, int64_t to, int64_t n)
 {
-	int64_t n = 0;
 	for (int64_t i = from; i < to; i++)
 		for (int64_t j = i + 1; j < to; j++) {
-			double sum = 0;
+			double sum = 0, dist;
 			for (int c = 0; c < 3; c++) {
 				double v = (double)p->pos[3 * j + c] - (double)p->pos[3 * i + c];
 				sum += v * v;
 			}
-			if (!(sqrt(sum) < b->cutoff))
+			dist = sqrt(sum);
+			if (!(dist < b->cutoff))
 				continue;
-			b->near[n] = (struct near){i, j, sqrt(sum)};
-			b->cell[n++] = (int64_t)fmin(floor(sqrt(sum) / b->step), (double)(b->n_step - 1));
+			int64_t cell = (int64_t)(dist / b->step);
+			b->near[n] = (struct near){i, j, dist};
+			b->cell[n++] = cell < b->n_step ? cell : b->n_step - 1;
 		}
-	struct nn_order by_cell = nn_order_by(m, b->cell, n, b->n_step);
-	for (int64_t e = 0; e < n; e++)
-		add_pair(b, &b->near[by_cell.item[e]], b->cell[by_cell.item[e]]);
+	return n;
 }
 
-static void add_pairs(struct arena *m, struct builder *b, const struct nn_points *p)
+/* The n pairs of a run, by cells: of each as many as there are in fours, then in twos, then what is left. */
+static void add_run(struct arena *m, struct builder *b, int64_t n)
 {
+	struct nn_order by_cell = nn_order_by(m, b->cell, n, b->n_step);
+	int64_t *pair = b->pair + 3 * b->n_run++;
+	for (int64_t size = 4; size; size /= 2) {
+		for (int64_t v = 0; v < b->n_step; v++) {
+			const int64_t *item = by_cell.item + by_cell.start[v];
+			int64_t count = by_cell.start[v + 1] - by_cell.start[v];
+			for (int64_t i = size < 4 ? count - count % (2 * size) : 0; i < count - count % size; i++)
+				add_pair(b, &b->near[item[i]], v);
+		}
+		*++pair = b->n;
+	}
+}
+
+/* Of a run: the more, the more pairs share a cell, as long as a cache holds their rows, 128 bytes thrice. */
+enum { RUN_ATOMS = 224 };
+
+/* Pairs by runs of molecules; each is alone where its sums may not depend on the others. */
+static void add_pairs(struct arena *m, struct builder *b, const struct nn_points *p, bool alone)
+{
+	int64_t n = 0;
 	b->pair[0] = b->atom[0] = 0;
 	for (int64_t from = 0, to = 0; from < p->n_atom; from = to) {
 		while (to < p->n_atom && p->mol[to] == p->mol[from])
 			to++;
-		add_molecule(m, b, p, from, to);
-		b->pair[++b->n_group] = b->n;
-		b->atom[b->n_group] = to;
+		if (from > b->atom[b->n_run] && (alone || to - b->atom[b->n_run] > RUN_ATOMS)) {
+			add_run(m, b, n);
+			b->atom[b->n_run] = from;
+			n = 0;
+		}
+		n = find_near(b, p, from, to, n);
 	}
+	if (p->n_atom)
+		add_run(m, b, n);
+	b->atom[b->n_run] = p->n_atom;
 }
 
 /*
  * Every third node of a table is one where the filters themselves are wanted; the two between are made of the ten of
- * those around them (Lagrange's weights). The pairs' cubic over the finer nodes is then all of the error that is left.
+ * those around them (Lagrange's weights), all times their fade, which beyond the cutoff is that of its formula. The
+ * pairs' cubic over the finer nodes is then all of the error that is left.
  */
 enum { FINER = 3, WINDOW = 10, REACH = WINDOW / 2 - 1 }; /* window: from REACH nodes below to REACH + 1 above */
 
@@ -127,7 +161,8 @@ static double window_weight(double s, int r)
 }
 
 /* The finer nodes low .. high from nodes of which the first is number `from`, as sparse rows in both directions. */
-static void finer_rows(struct nn_tape *t, struct nn_filter_table *f, int64_t low, int64_t high, int64_t from)
+static void finer_rows(struct nn_tape *t, struct nn_filter_table *f, const struct builder *b, int64_t low, int64_t high,
+		       int64_t from)
 {
 	struct arena *m = nn_tape_arena(t);
 	int64_t n = 0, n_row = high - low + 1, most = n_row * WINDOW;
@@ -140,7 +175,9 @@ static void finer_rows(struct nn_tape *t, struct nn_filter_table *f, int64_t low
 				continue;
 			row[n] = i;
 			node[n] = third / FINER - 1 - REACH + r - from;
-			w[n++] = (real)window_weight((double)(third % FINER) / FINER, r);
+			double dist = (double)(FINER * (from + node[n])) * b->step;
+			double fade = (cos(acos(-1) * dist / b->cutoff) + 1) / 2;
+			w[n++] = (real)(fade * window_weight((double)(third % FINER) / FINER, r));
 		}
 	}
 	struct nn_order back = nn_order_by(m, node, n, f->dist->n);
@@ -152,24 +189,13 @@ static void finer_rows(struct nn_tape *t, struct nn_filter_table *f, int64_t low
 	f->w_back = nn_input(t, w_back, n, 1)->v;
 }
 
-enum { RUN_ATOMS = 400 }; /* of 64 columns each and their gradients: 200 KiB */
-
-static struct k_csr by_first(struct nn_tape *t, const struct builder *b, int64_t n_row)
-{
-	int64_t *key = b->cell; /* no longer needed */
-	for (int64_t g = 0; g < b->n_group; g++)
-		for (int64_t e = b->pair[g]; e < b->pair[g + 1]; e++)
-			key[e] = b->atom[g] / RUN_ATOMS * n_row + b->first[e];
-	return nn_tape_csr(t, key, b->n, (b->atom[b->n_group] / RUN_ATOMS + 1) * n_row, NULL);
-}
-
 struct nn_filter_table *nn_filter_table_new(struct nn_tape *t, const struct nn_points *p, struct nn_var *pos,
 					    double cutoff_ang, int64_t n_cell)
 {
 	struct arena *m = nn_tape_arena(t);
 	struct nn_filter_table *f = arena_calloc(m, 1, sizeof *f);
 	struct builder b = builder_new(m, p, cutoff_ang, FINER * n_cell, pos && pos->g);
-	add_pairs(m, &b, p);
+	add_pairs(m, &b, p, nn_tape_kernels(t)->fixed_rows);
 	int64_t low = b.n ? b.low : 0, high = b.n ? b.high : 3;
 	for (int64_t e = 0; e < b.n; e++)
 		b.first[e] -= low;
@@ -178,17 +204,16 @@ struct nn_filter_table *nn_filter_table_new(struct nn_tape *t, const struct nn_p
 	for (int64_t i = 0; i < n_node; i++)
 		dist[i] = (real)((double)(FINER * (from + i)) * b.step);
 	f->dist = nn_input(t, dist, n_node, 1);
-	finer_rows(t, f, low, high, from);
+	finer_rows(t, f, &b, low, high, from);
 	f->t = (struct k_table){.n_pair = b.n,
 				.n_row = high - low + 1,
-				.n_group = b.n_group,
+				.n_run = b.n_run,
 				.pair = b.pair,
 				.atom = b.atom,
 				.a = nn_tape_index(t, b.a, b.n),
 				.b = nn_tape_index(t, b.b, b.n),
 				.first = nn_tape_index(t, b.first, b.n),
-				.w = nn_input(t, b.w, b.n, 4)->v,
-				.by_first = by_first(t, &b, high - low + 1)};
+				.w = nn_input(t, b.w, b.n, 4)->v};
 	if (b.slope) {
 		f->t.slope = nn_input(t, b.slope, b.n, 4)->v;
 		f->pairs = arena_calloc(m, 1, sizeof *f->pairs);
@@ -232,10 +257,8 @@ static void table_back(struct nn_tape *t, void *ctx)
 	const struct kernels *k = nn_tape_kernels(t);
 	const struct k_table *tab = &r->f->t;
 	int64_t d = r->y->d;
-	if (r->x->g)
-		k->table_sum(k, tab, r->y->g, r->table->v, r->x->g, d, nn_var_adds(r->x));
-	if (r->table->g)
-		k->table_back(k, tab, r->x->v, r->y->g, r->table->g, d);
+	k->table_back(k, tab, r->x->v, r->table->v, r->y->g, r->x->g, nn_var_adds(r->x), r->table->g,
+		      nn_var_adds(r->table), d);
 	if (r->f->pair_dist)
 		k->table_slope(k, tab, r->x->v, r->table->v, r->y->g, r->f->pair_dist->g, d);
 }

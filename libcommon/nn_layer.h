@@ -134,9 +134,9 @@ struct nn_var *nn_filter_sum(struct nn_tape *t, const struct nn_pair_lists *p, s
 
 /*
  * Filters that depend on the distance alone and fade to 0 at the cutoff, f(d) (cos(pi d / cutoff) + 1) / 2, by table: f
- * is asked for at equal steps, made three times as dense (Lagrange, ten nodes), and cubic between (four nodes). All of
- * that is linear, gradients take the same weights: the exact gradient of the interpolated model. Each unordered pair of
- * a molecule once. In tape memory.
+ * is asked for at equal steps, faded and made three times as dense (Lagrange, ten nodes), and cubic between (four
+ * nodes). All of that is linear, gradients take the same weights: the exact gradient of the interpolated model. Each
+ * unordered pair of a molecule once. In tape memory.
  */
 struct nn_filter_table {
 	struct k_table t;
@@ -150,7 +150,7 @@ struct nn_filter_table {
  * variable, NULL: no gradient. */
 struct nn_filter_table *nn_filter_table_new(struct nn_tape *t, const struct nn_points *p, struct nn_var *pos,
 					    double cutoff_ang, int64_t n_cell);
-/* The table [n_row, d] from x [n, d], f at dist. */
+/* The table [n_row, d] from x [n, d], f at dist. Its gradient may be unset (nn_var_unset). */
 struct nn_var *nn_table_rows(struct nn_tape *t, const struct nn_filter_table *f, struct nn_var *x);
 /* y_i = sum over other atoms j within the cutoff of x_j f_ij; table [n_row, d] of nn_table_rows. */
 struct nn_var *nn_table_sum(struct nn_tape *t, const struct nn_filter_table *f, struct nn_var *x, struct nn_var *table);

@@ -185,7 +185,7 @@ static struct nn_var *schnet_quick(struct nn_tape *t, struct nn_params *ps, cons
 					   : lin1_folded(t, ps, lin1.s, last.s, h, s);
 		struct nn_var *w = nn_dense_named(t, ps, nn_name("%smlp.0", at.s).s, gaussians, NN_SSP, NULL);
 		w = nn_dense_named(t, ps, nn_name("%smlp.2", at.s).s, nn_var_unset(w), -1, NULL);
-		w = nn_table_rows(t, f, nn_var_unset(w));
+		w = nn_var_unset(nn_table_rows(t, f, nn_var_unset(w)));
 		u = nn_var_unset(nn_table_sum(t, f, nn_var_unset(u), w));
 		s = nn_dense_named(t, ps, nn_name("%sconv.lin2", at.s).s, u, NN_SSP, NULL);
 		if (mean_only && b >= c->n_block - 2 && (b == c->n_block - 1 || fold_pays(t, c, s))) {

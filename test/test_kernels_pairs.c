@@ -3,64 +3,101 @@
 
 enum { N_ROW = 70 }; /* of a table */
 
-/* Groups of 0 to 5 atoms with some of their pairs; first rows crowd in a few places and leave others empty. */
-static struct k_table table(struct trial *t, int64_t n_atom, int64_t *n_pair)
+enum { MOST = 5 }; /* pairs of an atom */
+
+struct lists {
+	int64_t n, *a, *b, *first;
+};
+
+/* Some pairs of the atoms [from, to); first rows crowd in a few places and leave others empty. */
+static void some_pairs(struct trial *t, int64_t from, int64_t to, struct lists *l)
 {
-	enum { MOST = 5 };
-	int64_t *pair = hold_host(t, (size_t)(2 * n_atom + 2) * sizeof *pair), *atom = pair + n_atom + 1, n_group = 0;
-	int64_t *a = hold_host(t, (size_t)(n_atom * MOST) * sizeof *a),
-		*b = hold_host(t, (size_t)(n_atom * MOST) * sizeof *b);
-	int64_t *first = hold_host(t, (size_t)(n_atom * MOST) * sizeof *first),
-		*key = hold_host(t, (2 * N_ROW + 1) * sizeof *key);
-	int64_t n = 0;
+	for (int64_t v = from; v < to; v++)
+		for (int64_t u = from > v - MOST ? from : v - MOST; u < v; u++)
+			if (rng_below(&t->rng, 3)) {
+				l->a[l->n] = u;
+				l->b[l->n] = v;
+				l->first[l->n++] = rng_below(&t->rng, 2) ? 31 : rng_below(&t->rng, N_ROW - 3);
+			}
+}
+
+/* Adds those of each first row in as many groups of n as there are, `in` being what they are taken from. */
+static void in_groups(struct lists *in, int64_t n, struct lists *to)
+{
+	for (int64_t row = 0; row < N_ROW; row++) {
+		int64_t count = 0;
+		for (int64_t e = 0; e < in->n; e++)
+			count += in->first[e] == row;
+		count -= count % n;
+		for (int64_t e = 0; e < in->n && count; e++)
+			if (in->first[e] == row) {
+				to->a[to->n] = in->a[e];
+				to->b[to->n] = in->b[e];
+				to->first[to->n++] = row;
+				in->first[e] = -1;
+				count--;
+			}
+	}
+}
+
+static struct lists lists_of(struct trial *t, int64_t n)
+{
+	size_t nbytes = (size_t)n * sizeof(int64_t);
+	return (struct lists){.a = hold_host(t, nbytes), .b = hold_host(t, nbytes), .first = hold_host(t, nbytes)};
+}
+
+/* Runs of 0 to 30 atoms. */
+static struct k_table table(struct trial *t, int64_t n_atom)
+{
+	int64_t *pair = hold_host(t, (size_t)(4 * n_atom + 8) * sizeof *pair), *atom = pair + 3 * n_atom + 4, n_run = 0;
+	struct lists all = lists_of(t, n_atom * MOST + 1), own = lists_of(t, n_atom * MOST + 1);
 	pair[0] = atom[0] = 0;
-	while (atom[n_group] < n_atom && n_group < n_atom) {
-		int64_t from = atom[n_group], more = n_group == n_atom - 1 ? n_atom : rng_below(&t->rng, MOST + 1);
+	while (atom[n_run] < n_atom && n_run < n_atom) {
+		int64_t from = atom[n_run], more = n_run == n_atom - 1 ? n_atom : rng_below(&t->rng, 31);
 		int64_t to = from + more < n_atom ? from + more : n_atom;
-		for (int64_t v = from; v < to && v < from + MOST; v++)
-			for (int64_t u = from; u < v; u++)
-				if (rng_below(&t->rng, 3)) {
-					a[n] = u;
-					b[n] = v;
-					first[n++] = rng_below(&t->rng, 2) ? 31 : rng_below(&t->rng, N_ROW - 3);
-				}
-		atom[++n_group] = to;
-		pair[n_group] = n;
+		own.n = 0;
+		some_pairs(t, from, to, &own);
+		for (int64_t size = 4, of = 1; size; size /= 2, of++) {
+			in_groups(&own, size, &all);
+			pair[3 * n_run + of] = all.n;
+		}
+		atom[++n_run] = to;
 	}
-	int64_t *item = hold_host(t, (size_t)(n + 1) * sizeof *item), at = 0;
-	for (int64_t v = 0; v <= 2 * N_ROW; v++) { /* two runs of groups */
-		key[v] = at;
-		for (int64_t e = 0; e < n && v < 2 * N_ROW; e++)
-			if ((e >= pair[n_group / 2]) * N_ROW + first[e] == v)
-				item[at++] = e;
-	}
-	*n_pair = n;
-	return (struct k_table){.n_pair = n,
+	const size_t nbytes = (size_t)all.n * sizeof(int64_t);
+	return (struct k_table){.n_pair = all.n,
 				.n_row = N_ROW,
-				.n_group = n_group,
-				.pair = pair,
+				.n_run = n_run,
 				.atom = atom,
-				.a = put(t, a, (size_t)n * sizeof *a),
-				.b = put(t, b, (size_t)n * sizeof *b),
-				.first = put(t, first, (size_t)n * sizeof *first),
-				.w = in(t, 4 * n),
-				.slope = in(t, 4 * n),
-				.by_first = {.n = 2 * N_ROW,
-					     .n_item = n,
-					     .start = put(t, key, (2 * N_ROW + 1) * sizeof *key),
-					     .item = put(t, item, (size_t)n * sizeof *item)}};
+				.pair = pair,
+				.a = put(t, all.a, nbytes),
+				.b = put(t, all.b, nbytes),
+				.first = put(t, all.first, nbytes),
+				.w = in(t, 4 * all.n),
+				.slope = in(t, 4 * all.n)};
 }
 
 static void op_table(const struct kernels *k, struct trial *t, struct size s)
 {
-	int64_t n = s.n < 100 ? s.n : 100, d = s.d < 150 ? s.d : 150, n_pair;
-	struct k_table tab = table(t, n, &n_pair);
+	int64_t n = s.n < 100 ? s.n : 100, d = s.d < 150 ? s.d : 150;
+	struct k_table tab = table(t, n);
 	const real *x = in(t, n * d), *rows = in(t, N_ROW * d), *g = in(t, n * d);
-	n = tab.atom[tab.n_group];
+	n = tab.atom[tab.n_run];
 	k->table_sum(k, &tab, x, rows, out(t, n * d), d, false);
 	k->table_sum(k, &tab, x, rows, out(t, n * d), d, true);
-	k->table_back(k, &tab, x, g, out(t, N_ROW * d), d);
-	k->table_slope(k, &tab, x, rows, g, out(t, n_pair), d);
+	k->table_slope(k, &tab, x, rows, g, out(t, tab.n_pair), d);
+}
+
+static void op_table_back(const struct kernels *k, struct trial *t, struct size s)
+{
+	int64_t n = s.n < 100 ? s.n : 100, d = s.d < 150 ? s.d : 150;
+	struct k_table tab = table(t, n);
+	const real *x = in(t, n * d), *rows = in(t, N_ROW * d), *g = in(t, n * d);
+	n = tab.atom[tab.n_run];
+	for (int add = 0; add < 2; add++) {
+		k->table_back(k, &tab, x, rows, g, out(t, n * d), add, out(t, N_ROW * d), !add, d);
+		k->table_back(k, &tab, x, rows, g, out(t, n * d), add, NULL, true, d);
+		k->table_back(k, &tab, x, rows, g, NULL, true, out(t, N_ROW * d), add, d);
+	}
 }
 
 static void op_features(const struct kernels *k, struct trial *t, struct size s, int n_feature)
@@ -85,8 +122,8 @@ FEATURES(12)
 FEATURES(16)
 
 static const struct named ops[] = {
-    {"filters from a table", op_table}, {"1 feature", op_features1},    {"6 features", op_features6},
-    {"12 features", op_features12},     {"16 features", op_features16},
+    {"filters from a table", op_table}, {"their gradients", op_table_back}, {"1 feature", op_features1},
+    {"6 features", op_features6},       {"12 features", op_features12},     {"16 features", op_features16},
 };
 
 /* ---- wrong variants that the harness must reject ---------------------------------------- */
