@@ -165,6 +165,11 @@ static int64_t even(int64_t n)
 	return n > 1 ? (n + 1) / 2 * 2 : 1;
 }
 
+static bool by_tiles(const struct kernels *k, bool ta, int64_t kk, int64_t lda)
+{
+	return ((const struct cpu *)k->self)->has_tiles && !k->plain && kk > 0 && (ta || lda < CPU_FAR);
+}
+
 static void gemm(const struct kernels *k, bool ta, bool tb, int64_t m, int64_t n, int64_t kk, double alpha,
 		 const real *a, int64_t lda, const real *b, int64_t ldb, double beta, real *c, int64_t ldc)
 {
@@ -184,9 +189,8 @@ static void gemm(const struct kernels *k, bool ta, bool tb, int64_t m, int64_t n
 	if (m <= 0 || n <= 0)
 		return;
 	bool long_sum = ta && !tb && m <= SMALL_SIDE && n <= SMALL_SIDE && kk > LONG_SUM;
-	if (((const struct cpu *)k->self)->has_tiles && !k->plain && !long_sum && alpha == 1 &&
-	    (beta == 0 || beta == 1) && kk > 0 && (ta || lda < CPU_FAR)) {
-		cpu_product(k, ta, tb, m, n, kk, a, lda, b, ldb, beta == 1, c, ldc);
+	if (!long_sum && alpha == 1 && (beta == 0 || beta == 1) && by_tiles(k, ta, kk, lda)) {
+		cpu_product(k, ta, tb, m, n, kk, a, lda, b, ldb, beta == 1, c, ldc, NULL);
 		return;
 	}
 	if (k->fixed_rows && !ta && beta == 0 && kk > 0) {
@@ -205,6 +209,20 @@ static void gemm(const struct kernels *k, bool ta, bool tb, int64_t m, int64_t n
 	int64_t few = cpu_min(cpu_min(side / LEAST_SIDE, FEW_SIDE), m * n * kk / LEAST_WORK);
 	j.n_chunk = n_chunk > 1 ? even(n_chunk) : few > 1 ? few / 2 * 2 : 1;
 	cpu_run(k, j.n_chunk, gemm_chunk, &j);
+}
+
+void cpu_gemm_around(const struct kernels *k, bool tb, int64_t m, int64_t n, int64_t kk, const real *a, int64_t lda,
+		     const real *b, int64_t ldb, bool add, real *c, int64_t ldc, const struct cpu_around *around)
+{
+	if (by_tiles(k, false, kk, lda) && m > 0 && n > 0) {
+		cpu_product(k, false, tb, m, n, kk, a, lda, b, ldb, add, c, ldc, around);
+		return;
+	}
+	if (around->before)
+		cpu_each_part(k, m, around->before, around->ctx);
+	gemm(k, false, tb, m, n, kk, 1, a, lda, b, ldb, add, c, ldc);
+	if (around->after)
+		cpu_each_part(k, m, around->after, around->ctx);
 }
 
 /* op(a) op(b) / 2 + c by the library and by k, with sides that are no multiple of any register, against a double loop.

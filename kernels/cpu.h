@@ -34,10 +34,28 @@ void cpu_run(const struct kernels *k, int64_t n_chunk, void (*fn)(void *ctx, int
  * the same slot. Aborts without memory. */
 void *cpu_scratch(const struct kernels *k, int slot, size_t nbytes);
 enum { CPU_SLOT_PRODUCT = 257 }; /* cpu_product's own */
-/* C [m, n] (+)= op(A) op(B) in float, kk > 0, where it works: with AVX-512, not in double (cpu_product.c). */
+/*
+ * What is done to rows while a product has them near: `before` on rows [from, to) of A, `after` on those of C (each may
+ * be NULL), once for each of cpu_parts(m) parts, from any thread. Not with a transposed A.
+ */
+struct cpu_around {
+	void (*before)(void *ctx, int64_t part, int64_t from, int64_t to);
+	void (*after)(void *ctx, int64_t part, int64_t from, int64_t to);
+	void *ctx;
+};
+int64_t cpu_parts(int64_t m);
+/* Calls fn for all parts of m rows. */
+void cpu_each_part(const struct kernels *k, int64_t m, void (*fn)(void *ctx, int64_t part, int64_t from, int64_t to),
+		   void *ctx);
+/* C [m, n] (+)= op(A) op(B) in float, kk > 0, where it works: with AVX-512, not in double (cpu_product.c). around: or
+ * NULL. */
 void cpu_product(const struct kernels *k, bool ta, bool tb, int64_t m, int64_t n, int64_t kk, const real *a,
-		 int64_t lda, const real *b, int64_t ldb, bool add, real *c, int64_t ldc);
+		 int64_t lda, const real *b, int64_t ldb, bool add, real *c, int64_t ldc,
+		 const struct cpu_around *around);
 bool cpu_product_works(void);
+/* k->gemm with alpha = 1 and A as it lies, and what is done around its rows. */
+void cpu_gemm_around(const struct kernels *k, bool tb, int64_t m, int64_t n, int64_t kk, const real *a, int64_t lda,
+		     const real *b, int64_t ldb, bool add, real *c, int64_t ldc, const struct cpu_around *around);
 /* One product without chunks, by the thread that calls. */
 void cpu_gemm_serial(bool ta, bool tb, int64_t m, int64_t n, int64_t kk, double alpha, const real *a, int64_t lda,
 		     const real *b, int64_t ldb, double beta, real *c, int64_t ldc);

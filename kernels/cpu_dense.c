@@ -7,7 +7,7 @@
 struct job {
 	const struct k_dense *l;
 	real *pre, *y, *g, *g_before, *g_after;
-	double *part; /* [chunks, d] sums for the gradient of the bias */
+	double *part; /* [parts, d] sums for the gradient of the bias */
 };
 
 K_SIMD static void row_add(real *restrict y, const real *restrict x, int64_t n)
@@ -85,12 +85,12 @@ K_SIMD static void row_slope(enum k_act f, const real *restrict pre, real *restr
 	}
 }
 
-static void dense_chunk(void *ctx, int64_t chunk, int thread)
+static void finish(void *ctx, int64_t part, int64_t from, int64_t to)
 {
-	(void)thread;
+	(void)part;
 	const struct job *j = ctx;
 	const struct k_dense *l = j->l;
-	for (int64_t i = chunk * CPU_ROWS, to = cpu_min(l->n, i + CPU_ROWS); i < to; i++) {
+	for (int64_t i = from; i < to; i++) {
 		real *pre = j->pre + i * l->d, *y = j->y + i * l->d;
 		if (l->bias)
 			row_add(pre, l->bias, l->d);
@@ -105,10 +105,34 @@ static void dense_chunk(void *ctx, int64_t chunk, int thread)
 	}
 }
 
-static void dense(const struct kernels *k, const struct k_dense *l, real *pre, real *y)
+static void dense(const struct kernels *k, const struct k_dense *l, real *pre, real *y, bool add)
 {
 	struct job j = {.l = l, .pre = pre, .y = y};
-	cpu_run(k, cpu_n_chunk(l->n, CPU_ROWS), dense_chunk, &j);
+	const struct cpu_around around = {.after = finish, .ctx = &j};
+	if (l->x)
+		cpu_gemm_around(k, true, l->n, l->d, l->d_x, l->x, l->d_x, l->w, l->ld_w, add, pre, l->d, &around);
+	else
+		cpu_each_part(k, l->n, finish, &j);
+}
+
+/* The same from f's value: softplus has e^-y = 1 / (1 + e^x), K_SSP twice that. */
+K_SIMD static void row_slope_by_value(enum k_act f, const real *restrict pre, real *restrict g, int64_t n)
+{
+	switch (f) {
+	case K_RELU:
+		SLOPES((x > 0 ? 1 : 0));
+	case K_TANH:
+		SLOPES((1 - x * x));
+	case K_SSP:
+		SLOPES((1 - k_exp(-x) / 2));
+	case K_SOFTPLUS:
+		SLOPES((1 - k_exp(-x)));
+	case K_SIGMOID:
+		SLOPES(x * (1 - x));
+	case K_SWISH:
+	case K_SQUARE:
+		break; /* no value tells */
+	}
 }
 
 K_SIMD static void add_to_double(double *restrict sum, const real *restrict x, int64_t n)
@@ -117,20 +141,19 @@ K_SIMD static void add_to_double(double *restrict sum, const real *restrict x, i
 		sum[i] += (double)x[i];
 }
 
-static void dense_back_chunk(void *ctx, int64_t chunk, int thread)
+static void start_back(void *ctx, int64_t part, int64_t from, int64_t to)
 {
-	(void)thread;
 	const struct job *j = ctx;
 	const struct k_dense *l = j->l;
-	double *sum = j->part ? j->part + chunk * l->d : NULL;
+	double *sum = j->part ? j->part + part * l->d : NULL;
 	if (sum)
 		memset(sum, 0, (size_t)l->d * sizeof *sum);
-	for (int64_t i = chunk * CPU_ROWS, to = cpu_min(l->n, i + CPU_ROWS); i < to; i++) {
+	for (int64_t i = from; i < to; i++) {
 		real *g = j->g + i * l->d;
 		if (j->g_after)
 			row_add(j->g_after + i * l->d, g, l->d);
 		if (!l->linear)
-			row_slope(l->f, j->pre + i * l->d, g, l->d);
+			(l->by_value ? row_slope_by_value : row_slope)(l->f, j->pre + i * l->d, g, l->d);
 		if (j->g_before)
 			row_add(j->g_before + i * l->d, g, l->d);
 		if (sum)
@@ -138,23 +161,33 @@ static void dense_back_chunk(void *ctx, int64_t chunk, int thread)
 	}
 }
 
-static void dense_back(const struct kernels *k, const struct k_dense *l, const real *pre, real *g, real *g_bias,
-		       real *g_before, real *g_after)
+K_SIMD static void sum_up(double *restrict sum, const double *restrict x, int64_t n)
 {
-	int64_t n_chunk = cpu_n_chunk(l->n, CPU_ROWS);
+	for (int64_t i = 0; i < n; i++)
+		sum[i] += x[i];
+}
+
+static void dense_back(const struct kernels *k, const struct k_dense *l, const real *pre, real *g, real *g_bias,
+		       real *g_before, real *g_after, real *g_x, bool add)
+{
+	const int64_t n_part = cpu_parts(l->n);
 	struct job j = {.l = l,
 			.pre = (real *)(uintptr_t)pre,
 			.g = g,
 			.g_before = g_before,
 			.g_after = g_after,
-			.part = g_bias ? cpu_scratch(k, 0, (size_t)(n_chunk * l->d + 1) * sizeof(double)) : NULL};
-	cpu_run(k, n_chunk, dense_back_chunk, &j);
-	for (int64_t c = 0; c < l->d && g_bias; c++) {
-		double sum = 0;
-		for (int64_t i = 0; i < n_chunk; i++)
-			sum += j.part[i * l->d + c];
-		g_bias[c] += (real)sum;
-	}
+			.part = g_bias ? cpu_scratch(k, 0, (size_t)(n_part * l->d + 1) * sizeof(double)) : NULL};
+	const struct cpu_around around = {.before = start_back, .ctx = &j};
+	if (g_x)
+		cpu_gemm_around(k, false, l->n, l->d_x, l->d, g, l->d, l->w, l->ld_w, add, g_x, l->d_x, &around);
+	else
+		cpu_each_part(k, l->n, start_back, &j);
+	if (!g_bias || !n_part)
+		return;
+	for (int64_t i = 1; i < n_part; i++)
+		sum_up(j.part, j.part + i * l->d, l->d);
+	for (int64_t c = 0; c < l->d; c++)
+		g_bias[c] += (real)j.part[c];
 }
 
 void kernels_cpu_dense(struct kernels *k)

@@ -13,11 +13,47 @@
  */
 #include "cpu.h"
 
+enum {
+	ROWS = 14,  /* of a tile, and of a part of a product's rows */
+	PARTS = 18, /* of a chunk where parts stand alone: some 250 rows */
+};
+
+int64_t cpu_parts(int64_t m)
+{
+	return cpu_n_chunk(m, ROWS);
+}
+
+static int64_t part_at(int64_t m, int64_t part)
+{
+	return m * part / cpu_parts(m);
+}
+
+struct part_job {
+	int64_t m;
+	void (*fn)(void *ctx, int64_t part, int64_t from, int64_t to);
+	void *ctx;
+};
+
+static void parts_chunk(void *ctx, int64_t chunk, int thread)
+{
+	(void)thread;
+	const struct part_job *j = ctx;
+	const int64_t to = cpu_min(cpu_parts(j->m), (chunk + 1) * PARTS);
+	for (int64_t p = chunk * PARTS; p < to; p++)
+		j->fn(j->ctx, p, part_at(j->m, p), part_at(j->m, p + 1));
+}
+
+void cpu_each_part(const struct kernels *k, int64_t m, void (*fn)(void *ctx, int64_t part, int64_t from, int64_t to),
+		   void *ctx)
+{
+	struct part_job j = {.m = m, .fn = fn, .ctx = ctx};
+	cpu_run(k, cpu_n_chunk(cpu_parts(m), PARTS), parts_chunk, &j);
+}
+
 #if defined(__x86_64__) && defined(__GNUC__)
 #include <immintrin.h>
 
 enum {
-	ROWS = 14,            /* of a tile */
 	LANES = 16,           /* of a register */
 	COLUMNS = 32,         /* of a panel */
 	INNER = 320,          /* of a block of the inner index, at most */
@@ -122,6 +158,7 @@ struct job {
 	float *c;
 	float *packed; /* B: [panels of columns][inner][COLUMNS]; one for all threads */
 	bool *has;     /* [threads] the thread has packed a B of its own; NULL: they share one */
+	const struct cpu_around *around; /* or NULL; only where a part of the rows meets all of B at once */
 };
 
 static inline float *at_b(const struct job *g, float *packed, int64_t l, int64_t j)
@@ -207,7 +244,7 @@ static void fetch(const struct job *g, int64_t from, int64_t part, int64_t n_par
 static void tiles_of(const struct job *g, const float *packed, int64_t p0, int64_t p1, int64_t j0, int64_t j1)
 {
 	for (int64_t p = p0; p < p1; p++) {
-		const int64_t from = g->m * p / g->n_panel, to = g->m * (p + 1) / g->n_panel;
+		const int64_t from = part_at(g->m, p), to = part_at(g->m, p + 1);
 		struct tile t = {.a = g->ta ? g->a + from : g->a + from * g->lda,
 				 .a_row = g->ta ? 1 : g->lda,
 				 .a_inner = g->ta ? g->lda : 1,
@@ -215,6 +252,8 @@ static void tiles_of(const struct job *g, const float *packed, int64_t p0, int64
 				 .inner = g->inner,
 				 .ldc = g->ldc,
 				 .add = g->add};
+		if (g->around && g->around->before)
+			g->around->before(g->around->ctx, p, from, to);
 		for (int64_t j = j0; j < j1; j += COLUMNS) {
 			t.b = g->packs_b ? packed + j * g->inner : g->b + j;
 			t.c = g->c + from * g->ldc + j;
@@ -222,6 +261,8 @@ static void tiles_of(const struct job *g, const float *packed, int64_t p0, int64
 			tiles[to - from](&t);
 			fetch(g, to, (j - j0) / COLUMNS, cpu_n_chunk(j1 - j0, COLUMNS));
 		}
+		if (g->around && g->around->after)
+			g->around->after(g->around->ctx, p, from, to);
 	}
 }
 
@@ -279,10 +320,14 @@ bool cpu_product_works(void)
 }
 
 void cpu_product(const struct kernels *k, bool ta, bool tb, int64_t m, int64_t n, int64_t kk, const real *a,
-		 int64_t lda, const real *b, int64_t ldb, bool add, real *c, int64_t ldc)
+		 int64_t lda, const real *b, int64_t ldb, bool add, real *c, int64_t ldc,
+		 const struct cpu_around *around)
 {
 	const bool by_column = m <= FLAT * n;
 	const int64_t n_block = cpu_n_chunk(kk, INNER), width = by_column ? FLAT_WIDTH : WIDTH;
+	const bool at_once = !by_column && n_block == 1 && n <= width;
+	if (around && !at_once && around->before)
+		cpu_each_part(k, m, around->before, around->ctx);
 	float *packed = cpu_scratch(k, CPU_SLOT_PRODUCT, (size_t)(INNER * width) * sizeof *packed);
 	for (int64_t j = 0; j < n; j += width)
 		for (int64_t h = 0; h < n_block; h++) {
@@ -298,13 +343,16 @@ void cpu_product(const struct kernels *k, bool ta, bool tb, int64_t m, int64_t n
 					.lda = lda,
 					.ldb = ldb,
 					.ldc = ldc,
-					.n_panel = cpu_n_chunk(m, ROWS),
+					.n_panel = cpu_parts(m),
 					.a = (const void *)(ta ? a + l * lda : a + l),
 					.b = (const void *)(tb ? b + j * ldb + l : b + l * ldb + j),
 					.c = (void *)(c + j),
-					.packed = packed};
+					.packed = packed,
+					.around = at_once ? around : NULL};
 			run(k, &g);
 		}
+	if (around && !at_once && around->after)
+		cpu_each_part(k, m, around->after, around->ctx);
 }
 
 #else
@@ -315,10 +363,11 @@ bool cpu_product_works(void)
 }
 
 void cpu_product(const struct kernels *k, bool ta, bool tb, int64_t m, int64_t n, int64_t kk, const real *a,
-		 int64_t lda, const real *b, int64_t ldb, bool add, real *c, int64_t ldc)
+		 int64_t lda, const real *b, int64_t ldb, bool add, real *c, int64_t ldc,
+		 const struct cpu_around *around)
 {
 	(void)k, (void)ta, (void)tb, (void)m, (void)n, (void)kk, (void)a, (void)lda, (void)b, (void)ldb, (void)add;
-	(void)c, (void)ldc;
+	(void)c, (void)ldc, (void)around;
 }
 
 #endif

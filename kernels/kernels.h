@@ -59,13 +59,18 @@ struct k_batch_norm {
 	const real *residual; /* [n, d] or NULL */
 };
 
-/* What stands around the product of a linear layer: y = f(product + bias + before) + after. */
+/* A linear layer with what stands around it: y = f(product + bias + before) + after. */
 struct k_dense {
 	enum k_act f;
-	bool linear; /* f is the identity */
+	bool linear;   /* f is the identity */
+	bool by_value; /* f's argument is not kept: f's slope is read off its value. Not for K_SWISH, K_SQUARE, or after */
 	int64_t n, d;
 	const real *bias;           /* [d], or NULL */
 	const real *before, *after; /* [n, d], or NULL */
+	/* The product is x w^T, or ends with it; x NULL: it is there already. x [n, d_x], w [d] rows of d_x, ld_w apart.
+	 */
+	const real *x, *w;
+	int64_t d_x, ld_w;
 };
 
 /* What ends a residual block: y = relu(scale x + shift + (res_scale residual + res_shift)), by columns. */
@@ -292,12 +297,13 @@ struct kernels {
 			     int64_t d);
 
 	/* ---- linear layers (cpu_dense.c) ---- */
-	/* In one pass: pre, the product, becomes f's argument, which the backward entry reads; y may be pre where f is
-	 * the identity. */
-	void (*dense)(const struct kernels *k, const struct k_dense *l, real *pre, real *y);
-	/* g [n, d], the gradient of y, becomes that of the product; adds to the others (each may be NULL). */
+	/* In one pass: pre, the product so far (`add`: x w^T is added to it), becomes f's argument, which the backward
+	 * entry reads; y may be pre where f is the identity, and is where by_value. */
+	void (*dense)(const struct kernels *k, const struct k_dense *l, real *pre, real *y, bool add);
+	/* g [n, d], the gradient of y, becomes that of the product; adds to the others (each may be NULL). g_x [n, d_x]
+	 * is written, or added to (`add`); the gradient of w is left to gemm. */
 	void (*dense_back)(const struct kernels *k, const struct k_dense *l, const real *pre, real *g, real *g_bias,
-			   real *g_before, real *g_after);
+			   real *g_before, real *g_after, real *g_x, bool add);
 
 	/* ---- normalisation (cpu_norm.c) ---- */
 	/* y [n, d] as struct k_batch_norm says. */

@@ -118,8 +118,22 @@ static uint32_t philox(uint64_t i, uint64_t seed, uint64_t stream)
 	}
 	return c[i / 64 % 4];
 }
-static void dense(const struct kernels *k, const struct k_dense *l, real *pre, real *y)
+static void gemm(const struct kernels *k, bool ta, bool tb, int64_t m, int64_t n, int64_t kk, double alpha,
+		 const real *a, int64_t lda, const real *b, int64_t ldb, double beta, real *c, int64_t ldc)
 {
+	LOOP (i, m)
+		LOOP (j, n) {
+			double s = 0;
+			LOOP (l, kk)
+				s += (double)a[ta ? l * lda + i : i * lda + l] *
+				     (double)b[tb ? j * ldb + l : l * ldb + j];
+			c[i * ldc + j] = (real)(alpha * s + (beta != 0 ? beta * (double)c[i * ldc + j] : 0));
+		}
+}
+static void dense(const struct kernels *k, const struct k_dense *l, real *pre, real *y, bool add)
+{
+	if (l->x)
+		gemm(k, false, true, l->n, l->d, l->d_x, 1, l->x, l->d_x, l->w, l->ld_w, add, pre, l->d);
 	LOOP (i, l->n * l->d) {
 		pre[i] = (real)((double)pre[i] + (l->bias ? (double)l->bias[i % l->d] : 0) +
 				(l->before ? (double)l->before[i] : 0));
@@ -127,13 +141,34 @@ static void dense(const struct kernels *k, const struct k_dense *l, real *pre, r
 			      (l->after ? (double)l->after[i] : 0));
 	}
 }
+/* Of f's value y: the argument that it comes from would be lost where f is flat. */
+static double slope_by_value(enum k_act f, double y)
+{
+	switch (f) {
+	case K_RELU:
+		return y > 0;
+	case K_TANH:
+		return 1 - y * y;
+	case K_SSP:
+		return 1 - exp(-y) / 2;
+	case K_SOFTPLUS:
+		return 1 - exp(-y);
+	case K_SIGMOID:
+		return y * (1 - y);
+	default:
+		return NAN;
+	}
+}
 static void dense_back(const struct kernels *k, const struct k_dense *l, const real *pre, real *g, real *g_bias,
-		       real *g_before, real *g_after)
+		       real *g_before, real *g_after, real *g_x, bool add)
 {
 	LOOP (i, l->n * l->d) {
+		double slope = l->linear     ? 1
+			       : l->by_value ? slope_by_value(l->f, (double)pre[i])
+					     : act_slope(l->f, (double)pre[i]);
 		if (g_after)
 			g_after[i] = (real)((double)g_after[i] + (double)g[i]);
-		g[i] = (real)((double)g[i] * (l->linear ? 1 : act_slope(l->f, (double)pre[i])));
+		g[i] = (real)((double)g[i] * slope);
 		if (g_before)
 			g_before[i] = (real)((double)g_before[i] + (double)g[i]);
 	}
@@ -143,6 +178,8 @@ static void dense_back(const struct kernels *k, const struct k_dense *l, const r
 			sum += (double)g[i * l->d + c];
 		g_bias[c] = (real)sum;
 	}
+	if (g_x)
+		gemm(k, false, false, l->n, l->d_x, l->d, 1, g, l->d, l->w, l->ld_w, add, g_x, l->d_x);
 }
 static void dropout(const struct kernels *k, const real *x, real *y, uint8_t *mask, int64_t n, double p, uint64_t seed,
 		    uint64_t stream)
@@ -190,18 +227,6 @@ static void axpy_var(const struct kernels *k, real *y, const real *x, const real
 
 /* ---- rows ------------------------------------------------------------------------ */
 
-static void gemm(const struct kernels *k, bool ta, bool tb, int64_t m, int64_t n, int64_t kk, double alpha,
-		 const real *a, int64_t lda, const real *b, int64_t ldb, double beta, real *c, int64_t ldc)
-{
-	LOOP (i, m)
-		LOOP (j, n) {
-			double s = 0;
-			LOOP (l, kk)
-				s += (double)a[ta ? l * lda + i : i * lda + l] *
-				     (double)b[tb ? j * ldb + l : l * ldb + j];
-			c[i * ldc + j] = (real)(alpha * s + (beta != 0 ? beta * (double)c[i * ldc + j] : 0));
-		}
-}
 static void copy_block(const struct kernels *k, const real *src, int64_t ld_src, real *dst, int64_t ld_dst, int64_t n,
 		       int64_t d, bool add)
 {

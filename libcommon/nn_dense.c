@@ -8,18 +8,21 @@ struct rule {
 	real *pre;
 };
 
+/* The product's gradient, and on the way the last input's. */
 static void dense_back(struct nn_tape *t, void *ctx)
 {
 	const struct rule *r = ctx;
 	const struct nn_dense *l = &r->l;
 	const struct kernels *k = nn_tape_kernels(t);
 	int64_t n = r->y->n, d = r->y->d;
+	int last = l->n_in - 1;
 	real *g = r->y->g;
+	struct nn_var *x = l->in[last].x;
 	k->dense_back(k, &r->k, r->pre, g, l->bias ? l->bias->g : NULL, l->before ? l->before->g : NULL,
-		      l->after && l->after->g != g ? l->after->g : NULL);
+		      l->after && l->after->g != g ? l->after->g : NULL, x->g, x->g && nn_var_adds(x));
 	for (int i = 0; i < l->n_in; i++) {
 		const struct nn_dense_in *in = &l->in[i];
-		if (in->x->g)
+		if (i != last && in->x->g)
 			k->gemm(k, false, false, n, in->x->d, d, 1, g, d, in->w->v + in->column, in->w->d,
 				nn_var_adds(in->x), in->x->g, in->x->d);
 		if (in->w->g)
@@ -45,26 +48,32 @@ struct nn_var *nn_dense(struct nn_tape *t, const struct nn_dense *l)
 	struct nn_var *y = nn_var_new(t, n, d, wants_grad(l) && !shares);
 	if (shares)
 		y->g = l->after->g;
-	real *pre = l->linear ? y->v : nn_tape_alloc(t, (size_t)(n * d) * sizeof *pre), *part = NULL;
-	for (int i = 0; i < l->n_in; i++) {
+	bool by_value = !l->linear && !l->after && l->f != NN_SWISH && l->f != NN_SQUARE;
+	real *pre = l->linear || by_value ? y->v : nn_tape_alloc(t, (size_t)(n * d) * sizeof *pre);
+	int last = l->n_in - 1;
+	/* where rows are fixed, products write, they do not add */
+	real *part = last && k->fixed_rows ? nn_tape_alloc(t, (size_t)(n * d) * sizeof *part) : NULL;
+	for (int i = 0; i < last || (part && i <= last); i++) {
 		const struct nn_dense_in *in = &l->in[i];
-		bool apart = i && k->fixed_rows; /* such products write, they do not add */
-		if (apart && !part)
-			part = nn_tape_alloc(t, (size_t)(n * d) * sizeof *part);
 		k->gemm(k, false, true, n, d, in->x->d, 1, in->x->v, in->x->d, in->w->v + in->column, in->w->d,
-			i && !apart ? 1 : 0, apart ? part : pre, d);
-		if (apart)
+			i && !part, i && part ? part : pre, d);
+		if (i && part)
 			k->axpy(k, pre, part, 1, n * d);
 	}
 	*r = (struct rule){.l = *l, .y = y, .pre = pre};
 	r->k = (struct k_dense){.f = (enum k_act)l->f,
 				.linear = l->linear,
+				.by_value = by_value,
 				.n = n,
 				.d = d,
 				.bias = l->bias ? l->bias->v : NULL,
 				.before = l->before ? l->before->v : NULL,
-				.after = l->after ? l->after->v : NULL};
-	k->dense(k, &r->k, pre, y->v);
+				.after = l->after ? l->after->v : NULL,
+				.x = part ? NULL : l->in[last].x->v,
+				.w = l->in[last].w->v + l->in[last].column,
+				.d_x = l->in[last].x->d,
+				.ld_w = l->in[last].w->d};
+	k->dense(k, &r->k, pre, y->v, last > 0);
 	if (y->g)
 		nn_tape_push(t, dense_back, r);
 	return y;

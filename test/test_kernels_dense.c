@@ -1,36 +1,51 @@
 /* What stands around the product of a linear layer, against the reference. */
 #include "trial.h"
 
-static void op_dense(const struct kernels *k, struct trial *t, struct size s, struct k_dense l, bool all)
+enum { WITH_SIDES = 1, WITH_PRODUCT = 2 };
+
+/* n rows of d entries, of a product with rows of n entries; weights lie in wider rows. */
+static void op_dense(const struct kernels *k, struct trial *t, struct size s, struct k_dense l, int with)
 {
-	int64_t n = s.n * s.d;
+	const bool all = with & WITH_SIDES, product = with & WITH_PRODUCT;
+	const int64_t n = s.n * s.d, d_x = product ? s.n % 90 + 1 : 0, ld_w = d_x + 3;
 	const real *bias = in(t, s.d), *before = in(t, n), *after = in(t, n);
 	l.n = s.n;
 	l.d = s.d;
 	l.bias = all ? bias : NULL;
 	l.before = all ? before : NULL;
-	l.after = all ? after : NULL;
+	l.after = all && !l.by_value ? after : NULL;
+	l.x = product ? in(t, s.n * d_x) : NULL;
+	l.w = product ? in(t, s.d * ld_w) : NULL;
+	l.d_x = d_x;
+	l.ld_w = ld_w;
 	real *pre = out(t, n);
-	k->dense(k, &l, pre, l.linear && s.d % 2 ? pre : out(t, n));
-	k->dense_back(k, &l, pre, out(t, n), all ? out(t, s.d) : NULL, all ? out(t, n) : NULL, all ? out(t, n) : NULL);
+	k->dense(k, &l, pre, l.by_value || (l.linear && s.d % 2) ? pre : out(t, n), s.d % 3);
+	k->dense_back(k, &l, pre, out(t, n), all ? out(t, s.d) : NULL, all ? out(t, n) : NULL, all ? out(t, n) : NULL,
+		      product ? out(t, s.n * d_x) : NULL, s.d % 2);
 }
-#define DENSE(name, ...)                                                                                               \
+#define DENSE(name, with, ...)                                                                                         \
 	static void name(const struct kernels *k, struct trial *t, struct size s)                                      \
 	{                                                                                                              \
-		op_dense(k, t, s, (struct k_dense){__VA_ARGS__}, true);                                                \
+		op_dense(k, t, s, (struct k_dense){__VA_ARGS__}, with);                                                \
 	}
-DENSE(op_relu, .f = K_RELU)
-DENSE(op_tanh, .f = K_TANH)
-DENSE(op_swish, .f = K_SWISH)
-DENSE(op_ssp, .f = K_SSP)
-DENSE(op_softplus, .f = K_SOFTPLUS)
-DENSE(op_sigmoid, .f = K_SIGMOID)
-DENSE(op_square, .f = K_SQUARE)
-DENSE(op_linear, .linear = true)
-static void op_alone(const struct kernels *k, struct trial *t, struct size s)
-{
-	op_dense(k, t, s, (struct k_dense){.f = K_SWISH}, false);
-}
+DENSE(op_relu, WITH_SIDES, .f = K_RELU)
+DENSE(op_tanh, WITH_SIDES, .f = K_TANH)
+DENSE(op_swish, WITH_SIDES, .f = K_SWISH)
+DENSE(op_ssp, WITH_SIDES, .f = K_SSP)
+DENSE(op_softplus, WITH_SIDES, .f = K_SOFTPLUS)
+DENSE(op_sigmoid, WITH_SIDES, .f = K_SIGMOID)
+DENSE(op_square, WITH_SIDES, .f = K_SQUARE)
+DENSE(op_linear, WITH_SIDES, .linear = true)
+DENSE(op_alone, 0, .f = K_SWISH)
+DENSE(op_relu_value, WITH_SIDES, .f = K_RELU, .by_value = true)
+DENSE(op_tanh_value, WITH_SIDES, .f = K_TANH, .by_value = true)
+DENSE(op_ssp_value, WITH_SIDES, .f = K_SSP, .by_value = true)
+DENSE(op_softplus_value, WITH_SIDES, .f = K_SOFTPLUS, .by_value = true)
+DENSE(op_sigmoid_value, WITH_SIDES, .f = K_SIGMOID, .by_value = true)
+DENSE(op_swish_product, WITH_SIDES | WITH_PRODUCT, .f = K_SWISH)
+DENSE(op_ssp_product, WITH_SIDES | WITH_PRODUCT, .f = K_SSP, .by_value = true)
+DENSE(op_linear_product, WITH_SIDES | WITH_PRODUCT, .linear = true)
+DENSE(op_product_alone, WITH_PRODUCT, .f = K_SSP, .by_value = true)
 
 static const struct named ops[] = {
     {"relu", op_relu},
@@ -42,6 +57,15 @@ static const struct named ops[] = {
     {"square", op_square},
     {"linear", op_linear},
     {"without bias, before and after", op_alone},
+    {"relu by value", op_relu_value},
+    {"tanh by value", op_tanh_value},
+    {"shifted softplus by value", op_ssp_value},
+    {"softplus by value", op_softplus_value},
+    {"sigmoid by value", op_sigmoid_value},
+    {"swish with its product", op_swish_product},
+    {"shifted softplus with its product", op_ssp_product},
+    {"linear with its product", op_linear_product},
+    {"a product alone", op_product_alone},
 };
 
 /* ---- a wrong variant that the harness must reject ---------------------------------------- */
@@ -49,11 +73,20 @@ static const struct named ops[] = {
 static const struct kernels *right;
 
 static void slope_of_value(const struct kernels *k, const struct k_dense *l, const real *pre, real *g, real *g_bias,
-			   real *g_before, real *g_after)
+			   real *g_before, real *g_after, real *g_x, bool add)
 {
 	struct k_dense m = *l;
 	m.f = K_SIGMOID; /* in place of softplus */
-	right->dense_back(right, &m, pre, g, g_bias, g_before, g_after);
+	right->dense_back(right, &m, pre, g, g_bias, g_before, g_after, g_x, add);
+}
+
+/* What is done to rows after their product has read them comes too late. */
+static void slopes_late(const struct kernels *k, const struct k_dense *l, const real *pre, real *g, real *g_bias,
+			real *g_before, real *g_after, real *g_x, bool add)
+{
+	if (g_x)
+		right->gemm(right, false, false, l->n, l->d_x, l->d, 1, g, l->d, l->w, l->ld_w, add, g_x, l->d_x);
+	right->dense_back(right, l, pre, g, g_bias, g_before, g_after, NULL, false);
 }
 
 int main(int argc, char **argv)
@@ -68,6 +101,8 @@ int main(int argc, char **argv)
 	right = &t.tested;
 	m.dense_back = slope_of_value;
 	tap_ok(!(worst_error(&t, op_softplus, &m, NULL) <= 1e-5), "mutant: another function's slope is caught");
+	m.dense_back = slopes_late;
+	tap_ok(!(worst_error(&t, op_swish_product, &m, NULL) <= 1e-5), "mutant: a product of gradients before the slope is caught");
 	tables_close(&t);
 	return tap_done();
 }
