@@ -38,10 +38,13 @@ enum { CPU_SLOT_PRODUCT = 257 }; /* cpu_product's own */
  * What is done to rows while a product has them near: `before` on rows [from, to) of A, `after` on those of C (each may
  * be NULL), once for each of cpu_parts(m) parts, from any thread. Not with a transposed A.
  */
+enum { CPU_AROUND = 3 };
 struct cpu_around {
 	void (*before)(void *ctx, int64_t part, int64_t from, int64_t to);
 	void (*after)(void *ctx, int64_t part, int64_t from, int64_t to);
 	void *ctx;
+	const real *rows[CPU_AROUND]; /* [m, d] what else they read or write, to be called near; or NULL */
+	int64_t d;
 };
 int64_t cpu_parts(int64_t m);
 /* Calls fn for all parts of m rows. */

@@ -108,7 +108,8 @@ static void finish(void *ctx, int64_t part, int64_t from, int64_t to)
 static void dense(const struct kernels *k, const struct k_dense *l, real *pre, real *y, bool add)
 {
 	struct job j = {.l = l, .pre = pre, .y = y};
-	const struct cpu_around around = {.after = finish, .ctx = &j};
+	const struct cpu_around around = {
+	    .after = finish, .ctx = &j, .rows = {l->before, l->after, y == pre ? NULL : y}, .d = l->d};
 	if (l->x)
 		cpu_gemm_around(k, true, l->n, l->d, l->d_x, l->x, l->d_x, l->w, l->ld_w, add, pre, l->d, &around);
 	else
@@ -177,7 +178,8 @@ static void dense_back(const struct kernels *k, const struct k_dense *l, const r
 			.g_before = g_before,
 			.g_after = g_after,
 			.part = g_bias ? cpu_scratch(k, 0, (size_t)(n_part * l->d + 1) * sizeof(double)) : NULL};
-	const struct cpu_around around = {.before = start_back, .ctx = &j};
+	const struct cpu_around around = {
+	    .before = start_back, .ctx = &j, .rows = {l->linear ? NULL : pre, g_before, g_after}, .d = l->d};
 	if (g_x)
 		cpu_gemm_around(k, false, l->n, l->d_x, l->d, g, l->d, l->w, l->ld_w, add, g_x, l->d_x, &around);
 	else

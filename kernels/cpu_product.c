@@ -74,6 +74,9 @@ struct tile {
 	float *c;
 	int64_t ldc, n; /* n: columns, at most COLUMNS */
 	bool add;
+	/* What is called near meanwhile, a line for each inner index: in bursts it would be waited for. */
+	const char *ahead;
+	int64_t ahead_step;
 };
 
 /* The first n lanes, none where n < 0. */
@@ -102,16 +105,15 @@ AVX512_INLINE void tile(const struct tile *t, const int rows, const bool two, co
 {
 	__m512 sum[ROWS][2];
 	const float *a[(ROWS + 2) / 3], *b = t->b;
+	const char *ahead = t->ahead;
 	const int64_t step = t->a_row;
 	const __mmask16 mask[2] = {first(t->n), first(t->n - LANES)};
-	for (int i = 0; i < rows; i++) {
+	for (int i = 0; i < rows; i++)
 		sum[i][0] = sum[i][1] = _mm512_setzero_ps();
-		_mm_prefetch((const char *)(t->c + i * t->ldc), _MM_HINT_T0);
-		_mm_prefetch((const char *)(t->c + i * t->ldc + LANES), _MM_HINT_T0);
-	}
 	for (int i = 0; i < rows; i += 3)
 		a[i / 3] = t->a + i * step;
-	for (int64_t l = 0; l < t->inner; l++, b += t->b_inner) {
+	for (int64_t l = 0; l < t->inner; l++, b += t->b_inner, ahead += t->ahead_step) {
+		_mm_prefetch(ahead, _MM_HINT_T0);
 		const __m512 b0 = load(b, full, mask[0]), b1 = two ? load(b + LANES, full, mask[1]) : b0;
 #pragma GCC unroll 14
 		for (int i = 0; i < rows; i++) {
@@ -154,7 +156,8 @@ struct job {
 	bool ta, tb, add, packs_b; /* B is used where it lies if its rows are whole lines of the cache, and near */
 	int64_t m, n, inner, lda, ldb, ldc;
 	int64_t n_panel, n_chunk; /* panels of rows; chunks of them, or of panels of columns */
-	const float *a, *b;
+	const float *a, *b, *next_b; /* next_b: what is packed after this, or NULL */
+	int64_t n_line; /* of it */
 	float *c;
 	float *packed; /* B: [panels of columns][inner][COLUMNS]; one for all threads */
 	bool *has;     /* [threads] the thread has packed a B of its own; NULL: they share one */
@@ -227,17 +230,63 @@ static void pack_chunk(void *ctx, int64_t chunk, int thread)
 	(g->tb ? pack_b_turned : pack_b)(g, g->packed, from, cpu_min(g->inner, from + PACK_ROWS), 0, g->n);
 }
 
-/* Calls part `part` of n_part of rows [from, from + ROWS) of op(A) near. */
-static void fetch(const struct job *g, int64_t from, int64_t part, int64_t n_part)
+/* Lines that are wanted next, in runs of equal steps. */
+enum { MAX_RUN = 8 };
+struct ahead {
+	const char *at[MAX_RUN];
+	int64_t step[MAX_RUN], left[MAX_RUN]; /* bytes; lines */
+	int i, n;
+};
+
+static void want(struct ahead *w, const float *at, int64_t step, int64_t n_line)
 {
-	const int64_t n = g->ta ? g->inner : ROWS, to = n * (part + 1) / n_part;
-	if (from + ROWS > g->m)
+	if (w->n == MAX_RUN || n_line <= 0)
 		return;
-	for (int64_t i = n * part / n_part; i < to && g->ta; i++)
-		_mm_prefetch((const char *)(g->a + i * g->lda + from + ROWS - 1), _MM_HINT_T0);
-	for (int64_t i = n * part / n_part; i < to && !g->ta; i++)
-		for (int64_t l = 0; l < g->inner; l += LANES)
-			_mm_prefetch((const char *)(g->a + (from + i) * g->lda + l), _MM_HINT_T0);
+	w->at[w->n] = (const char *)at;
+	w->step[w->n] = step * (int64_t)sizeof *at;
+	w->left[w->n++] = n_line;
+}
+
+/* n rows of d entries, ld apart. */
+static void want_rows(struct ahead *w, const float *at, int64_t n, int64_t d, int64_t ld)
+{
+	if (ld <= 2 * d)
+		want(w, at, LANES, (n * ld + LANES - 1) / LANES);
+	for (int64_t c = 0; c < d && ld > 2 * d; c += LANES)
+		want(w, at + c, ld, n);
+}
+
+/* What panel p + 1 of rows meets in columns [j0, j1), and panel p's share of the block of B that comes next. */
+static struct ahead wanted(const struct job *g, int64_t p, int64_t j0, int64_t j1)
+{
+	struct ahead w = {.n = 0};
+	const int64_t from = part_at(g->m, p + 1), n = p + 1 < g->n_panel ? part_at(g->m, p + 2) - from : 0;
+	if (g->ta && n)
+		want(&w, g->a + from + n - 1, g->lda, g->inner);
+	else
+		want_rows(&w, g->a + from * g->lda, n, g->inner, g->lda);
+	for (int i = 0; g->around && i < CPU_AROUND; i++)
+		if (g->around->rows[i])
+			want_rows(&w, (const void *)(g->around->rows[i] + from * g->around->d), n, g->around->d, g->around->d);
+	want_rows(&w, g->c + from * g->ldc + j0, n, j1 - j0, g->ldc);
+	if (g->next_b) {
+		const int64_t l = g->n_line * p / g->n_panel;
+		want(&w, g->next_b + l * LANES, LANES, g->n_line * (p + 1) / g->n_panel - l);
+	}
+	return w;
+}
+
+/* Lets the tile call what is wanted first. */
+static void call(struct ahead *w, struct tile *t)
+{
+	while (w->i < w->n && w->left[w->i] <= 0)
+		w->i++;
+	t->ahead = w->i < w->n ? w->at[w->i] : (const char *)t->b;
+	t->ahead_step = w->i < w->n ? w->step[w->i] : 0;
+	if (w->i == w->n)
+		return;
+	w->at[w->i] += t->inner * t->ahead_step;
+	w->left[w->i] -= t->inner;
 }
 
 /* Panels [p0, p1) of rows by columns [j0, j1). */
@@ -252,14 +301,15 @@ static void tiles_of(const struct job *g, const float *packed, int64_t p0, int64
 				 .inner = g->inner,
 				 .ldc = g->ldc,
 				 .add = g->add};
+		struct ahead w = wanted(g, p, j0, j1);
 		if (g->around && g->around->before)
 			g->around->before(g->around->ctx, p, from, to);
 		for (int64_t j = j0; j < j1; j += COLUMNS) {
 			t.b = g->packs_b ? packed + j * g->inner : g->b + j;
 			t.c = g->c + from * g->ldc + j;
 			t.n = cpu_min(COLUMNS, g->n - j);
+			call(&w, &t);
 			tiles[to - from](&t);
-			fetch(g, to, (j - j0) / COLUMNS, cpu_n_chunk(j1 - j0, COLUMNS));
 		}
 		if (g->around && g->around->after)
 			g->around->after(g->around->ctx, p, from, to);
@@ -323,7 +373,7 @@ void cpu_product(const struct kernels *k, bool ta, bool tb, int64_t m, int64_t n
 		 int64_t lda, const real *b, int64_t ldb, bool add, real *c, int64_t ldc,
 		 const struct cpu_around *around)
 {
-	const bool by_column = m <= FLAT * n;
+	const bool by_column = pool_size(k->pool) > 1 && m <= FLAT * n;
 	const int64_t n_block = cpu_n_chunk(kk, INNER), width = by_column ? FLAT_WIDTH : WIDTH;
 	const bool at_once = !by_column && n_block == 1 && n <= width;
 	if (around && !at_once && around->before)
@@ -347,6 +397,8 @@ void cpu_product(const struct kernels *k, bool ta, bool tb, int64_t m, int64_t n
 					.a = (const void *)(ta ? a + l * lda : a + l),
 					.b = (const void *)(tb ? b + j * ldb + l : b + l * ldb + j),
 					.c = (void *)(c + j),
+					.next_b = h + 1 < n_block && !tb && n <= width && ldb < CPU_FAR ? (const void *)(b + kk * (h + 1) / n_block * ldb) : NULL,
+					.n_line = (kk / n_block) * ldb / LANES,
 					.packed = packed,
 					.around = at_once ? around : NULL};
 			run(k, &g);
