@@ -21,11 +21,12 @@ enum { HUGE_PAGE = 2 << 20 };
 static void *host_alloc(size_t nbytes)
 {
 	void *p;
-	if (nbytes < 2 * (size_t)HUGE_PAGE)
+	if (nbytes < (size_t)HUGE_PAGE / 4)
 		return aligned_alloc(64, (nbytes + 64) / 64 * 64);
+	nbytes = (nbytes + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
 	if (posix_memalign(&p, HUGE_PAGE, nbytes))
 		return NULL;
-	madvise(p, nbytes / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE); /* small ones do where it is refused */
+	madvise(p, nbytes, MADV_HUGEPAGE); /* small ones do where it is refused */
 	return p;
 }
 

@@ -90,19 +90,18 @@ static void finish(void *ctx, int64_t part, int64_t from, int64_t to)
 	(void)part;
 	const struct job *j = ctx;
 	const struct k_dense *l = j->l;
-	for (int64_t i = from; i < to; i++) {
-		real *pre = j->pre + i * l->d, *y = j->y + i * l->d;
-		if (l->bias)
-			row_add(pre, l->bias, l->d);
-		if (l->before)
-			row_add(pre, l->before + i * l->d, l->d);
-		if (!l->linear)
-			row_value(l->f, pre, y, l->d);
-		else if (y != pre)
-			memcpy(y, pre, (size_t)l->d * sizeof *y);
-		if (l->after)
-			row_add(y, l->after + i * l->d, l->d);
-	}
+	const int64_t at = from * l->d, n = (to - from) * l->d;
+	real *pre = j->pre + at, *y = j->y + at;
+	for (int64_t i = 0; i < n && l->bias; i += l->d)
+		row_add(pre + i, l->bias, l->d);
+	if (l->before)
+		row_add(pre, l->before + at, n);
+	if (!l->linear)
+		row_value(l->f, pre, y, n);
+	else if (y != pre)
+		memcpy(y, pre, (size_t)n * sizeof *y);
+	if (l->after)
+		row_add(y, l->after + at, n);
 }
 
 static void dense(const struct kernels *k, const struct k_dense *l, real *pre, real *y, bool add)
@@ -136,30 +135,41 @@ K_SIMD static void row_slope_by_value(enum k_act f, const real *restrict pre, re
 	}
 }
 
-K_SIMD static void add_to_double(double *restrict sum, const real *restrict x, int64_t n)
+enum { STRIP = 16 };
+
+/* sum [d] over rows x [n, d]; a strip of columns stays in registers. */
+K_SIMD static void column_sums(double *restrict sum, const real *restrict x, int64_t n, int64_t d)
 {
-	for (int64_t i = 0; i < n; i++)
-		sum[i] += (double)x[i];
+	int64_t c = 0;
+	for (; c + STRIP <= d; c += STRIP) {
+		double s[STRIP] = {0};
+		for (int64_t i = 0; i < n; i++)
+			for (int l = 0; l < STRIP; l++)
+				s[l] += (double)x[i * d + c + l];
+		for (int l = 0; l < STRIP; l++)
+			sum[c + l] = s[l];
+	}
+	for (; c < d; c++) {
+		sum[c] = 0;
+		for (int64_t i = 0; i < n; i++)
+			sum[c] += (double)x[i * d + c];
+	}
 }
 
 static void start_back(void *ctx, int64_t part, int64_t from, int64_t to)
 {
 	const struct job *j = ctx;
 	const struct k_dense *l = j->l;
-	double *sum = j->part ? j->part + part * l->d : NULL;
-	if (sum)
-		memset(sum, 0, (size_t)l->d * sizeof *sum);
-	for (int64_t i = from; i < to; i++) {
-		real *g = j->g + i * l->d;
-		if (j->g_after)
-			row_add(j->g_after + i * l->d, g, l->d);
-		if (!l->linear)
-			(l->by_value ? row_slope_by_value : row_slope)(l->f, j->pre + i * l->d, g, l->d);
-		if (j->g_before)
-			row_add(j->g_before + i * l->d, g, l->d);
-		if (sum)
-			add_to_double(sum, g, l->d);
-	}
+	const int64_t at = from * l->d, n = (to - from) * l->d;
+	real *g = j->g + at;
+	if (j->g_after)
+		row_add(j->g_after + at, g, n);
+	if (!l->linear)
+		(l->by_value ? row_slope_by_value : row_slope)(l->f, j->pre + at, g, n);
+	if (j->g_before)
+		row_add(j->g_before + at, g, n);
+	if (j->part)
+		column_sums(j->part + part * l->d, g, to - from, l->d);
 }
 
 K_SIMD static void sum_up(double *restrict sum, const double *restrict x, int64_t n)

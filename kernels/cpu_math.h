@@ -15,24 +15,29 @@
 
 #define K_INLINE static inline __attribute__((always_inline))
 
+/* e^x, x in [-86.9, 88.72]. Polynomials go by pairs of terms: few operations wait for each other. */
+K_INLINE float k_exp_within(float x)
+{
+	const float shift = 12582912.0F; /* 1.5 * 2^23: what is added rounds, and stands in the lowest bits */
+	union {
+		float value;
+		uint32_t bits;
+	} y, t = {.value = x * 1.44269504F + shift};
+	float n = t.value - shift;
+	float r = (x - n * 0.693359375F) - n * -2.12194440e-4F; /* ln 2 in two parts, the first exact */
+	float q = r * r, high = 1.381446705932651e-3F * r + 8.368780411180533e-3F;
+	float p = high * q + (4.166839421089387e-2F * r + 1.666652010781959e-1F);
+	p = p * r + 4.999999341250156e-1F;
+	y.value = (p * q + r) + 1.0F;
+	y.bits += t.bits << 23;
+	return y.value;
+}
+
 /* e^x; 0 below -86.9 (where it is 1.8e-38), infinite above 88.72. */
 K_INLINE float k_exp_float(float x)
 {
-	const float low = -86.9F, high = 88.722839F, shift = 12582912.0F; /* 1.5 * 2^23: what is added rounds */
-	float at = x < low ? low : x > high ? high : x;
-	float n = (at * 1.44269504F + shift) - shift;
-	float r = (at - n * 0.693359375F) - n * -2.12194440e-4F; /* ln 2 in two parts, the first exact */
-	float p = 1.381446705932651e-3F;
-	p = p * r + 8.368780411180533e-3F;
-	p = p * r + 4.166839421089387e-2F;
-	p = p * r + 1.666652010781959e-1F;
-	p = p * r + 4.999999341250156e-1F;
-	p = p * (r * r) + r;
-	union {
-		int32_t bits;
-		float value;
-	} half = {.bits = ((int32_t)n + 126) * (1 << 23)}; /* 2^(n - 1): n can be 128 */
-	float y = (p + 1.0F) * half.value * 2.0F;
+	const float low = -86.9F, high = 88.722839F;
+	float y = k_exp_within(x < low ? low : x > high ? high : x);
 	y = x < low ? 0.0F : y;
 	return x > high ? HUGE_VALF : y;
 }
@@ -41,10 +46,8 @@ K_INLINE float k_exp_float(float x)
 K_INLINE float k_log1p_float(float z)
 {
 	float s = z / (2.0F + z), q = s * s;
-	float p = 2.4413067814455e-1F;
-	p = p * q + 2.139325069716265e-1F;
-	p = p * q + 2.862072210632050e-1F;
-	p = p * q + 3.999869090287691e-1F;
+	float p = (2.4413067814455e-1F * q + 2.139325069716265e-1F) * (q * q) +
+		  (2.862072210632050e-1F * q + 3.999869090287691e-1F);
 	p = p * q + 6.666667930744002e-1F;
 	return s * 2.0F + s * (q * p);
 }
@@ -77,8 +80,11 @@ K_INLINE real k_sigmoid(real x)
 /* log(1 + e^x) without overflow */
 K_INLINE real k_softplus(real x)
 {
-	real z = k_exp(x < 0 ? x : -x), top = x > 0 ? x : 0;
-	return top + (K_IS_FLOAT ? (real)k_log1p_float((float)z) : (real)log1p((double)z));
+	real down = x < 0 ? x : -x, top = x > 0 ? x : 0;
+	if (!K_IS_FLOAT)
+		return top + (real)log1p(exp((double)down));
+	float z = k_exp_within(down < (real)-86.9F ? -86.9F : (float)down);
+	return top + (real)k_log1p_float(down < (real)-86.9F ? 0 : z);
 }
 
 /* Sums of a row in K_LANES parts that are added in one order: vectors of any width up to that give the same bytes. */
