@@ -63,11 +63,13 @@ struct k_batch_norm {
 struct k_dense {
 	enum k_act f;
 	bool linear;   /* f is the identity */
-	bool by_value; /* f's argument is not kept: f's slope is read off its value. Not for K_SWISH, K_SQUARE, or after */
+	bool by_value; /* f's argument is not kept: f's slope is read off its value. Not for K_SWISH, K_SQUARE, or after
+			*/
 	int64_t n, d;
 	const real *bias;           /* [d], or NULL */
 	const real *before, *after; /* [n, d], or NULL */
-	/* The product is x w^T, or ends with it; x NULL: it is there already. x [n, d_x], w [d] rows of d_x, ld_w apart.
+	/* The product is x w^T, or ends with it; x NULL: it is there already. x [n, d_x], w [d] rows of d_x, ld_w
+	 * apart.
 	 */
 	const real *x, *w;
 	int64_t d_x, ld_w;

@@ -102,7 +102,8 @@ int main(int argc, char **argv)
 	m.dense_back = slope_of_value;
 	tap_ok(!(worst_error(&t, op_softplus, &m, NULL) <= 1e-5), "mutant: another function's slope is caught");
 	m.dense_back = slopes_late;
-	tap_ok(!(worst_error(&t, op_swish_product, &m, NULL) <= 1e-5), "mutant: a product of gradients before the slope is caught");
+	tap_ok(!(worst_error(&t, op_swish_product, &m, NULL) <= 1e-5),
+	       "mutant: a product of gradients before the slope is caught");
 	tables_close(&t);
 	return tap_done();
 }
