@@ -49,6 +49,19 @@ static void count_gemm(const struct kernels *k, bool ta, bool tb, int64_t m, int
 	counted->gemm(k, ta, tb, m, n, kk, alpha, a, lda, b, ldb, beta, c, ldc);
 }
 
+static void count_dense(const struct kernels *k, const struct k_dense *l, real *pre, real *y, bool add)
+{
+	n_flop += l->x ? 2.0 * (double)l->n * (double)l->d * (double)l->d_x : 0;
+	counted->dense(k, l, pre, y, add);
+}
+
+static void count_dense_back(const struct kernels *k, const struct k_dense *l, const real *pre, real *g, real *g_bias,
+			     real *g_before, real *g_after, real *g_x, bool add)
+{
+	n_flop += g_x ? 2.0 * (double)l->n * (double)l->d * (double)l->d_x : 0;
+	counted->dense_back(k, l, pre, g, g_bias, g_before, g_after, g_x, add);
+}
+
 static double conv_flop(const struct k_conv *c)
 {
 	return 2.0 * (double)(c->n * c->out_height * c->out_width) *
@@ -240,6 +253,8 @@ int main(int argc, char **argv)
 	counted = &b.cpu;
 	b.k = b.cpu;
 	b.k.gemm = count_gemm;
+	b.k.dense = count_dense;
+	b.k.dense_back = count_dense_back;
 	b.k.conv = count_conv;
 	b.k.conv_back = count_conv_back;
 	b.k.nearest = count_nearest;
