@@ -106,6 +106,8 @@ $(B)/gen/%.o: $(B)/gen/%.c $(B)/flags.c
 	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 $(call obj,$(SRC_kernels) $(HOT)) $(call dbl,$(SRC_kernels)): $(B)/flags.kernels
 $(call obj,$(SRC_kernels) $(HOT)) $(call dbl,$(SRC_kernels)): private ALL_CFLAGS += $(KERNEL_CFLAGS)
+# Products of two floats are exact in double: contracted or not, the bytes are the same.
+$(call obj,kernels/cpu_exact.c): private ALL_CFLAGS += -ffp-contract=fast
 SCHEMAS := $(sort $(wildcard schemas/*.schema))
 $(B)/gen/schema_table.c: $(SCHEMAS) schemas/table.awk
 	@mkdir -p $(@D)

@@ -3,7 +3,10 @@
 
 #include <string.h>
 
-enum { N_PART = 4 }; /* partial sums of a weight gradient: their number depends on the pictures alone */
+enum {
+	N_PART = 4,      /* partial sums of a weight gradient: their number depends on the pictures alone */
+	EXACT = 1 << 18, /* multiplications of a convolution that is summed in double, some 12 microseconds */
+};
 
 /* The same weights with the channel innermost: packed [o, ky, kx, i] from OIHW, or back (adding). */
 static void pack_weight(const struct k_conv *c, const real *weight, real *packed)
@@ -187,13 +190,35 @@ static bool is_product(const struct k_conv *c)
 	return c->kernel == 1 && c->stride == 1 && !c->in_scale;
 }
 
+/*
+ * Few pixels make BatchNorms of few rows, which blow rounding up, and after them Adam makes whole steps of gradients
+ * that are nearly zero. There sums in double take some 8 microseconds more than the quickest way. Not where bytes may
+ * not depend on how many pictures there are.
+ */
+static bool is_exact(const struct kernels *k, const struct k_conv *c)
+{
+	return sizeof(real) == sizeof(float) && !k->fixed_rows &&
+	       c->n * c->out_height * c->out_width * c->c_out * window_size(c) <= EXACT;
+}
+
 struct job {
 	const struct kernels *k;
 	const struct k_conv *c;
+	bool exact;
 	const real *x, *w, *g_y;
 	real *y, *g_x, *part;
 	int n_part;
 };
+
+/* c = op(a) b, or added to c. */
+static void product(const struct job *j, bool ta, int64_t m, int64_t n, int64_t kk, const real *a, int64_t lda,
+		    const real *b, int64_t ldb, bool add, real *c, int64_t ldc)
+{
+	if (j->exact)
+		cpu_gemm_exact(ta, m, n, kk, a, lda, b, ldb, add, c, ldc);
+	else
+		cpu_gemm_pieces(ta, m, n, kk, a, lda, b, ldb, add, c, ldc);
+}
 
 static void conv_chunk(void *ctx, int64_t chunk, int thread)
 {
@@ -211,20 +236,21 @@ static void conv_chunk(void *ctx, int64_t chunk, int thread)
 		cpu_gemm_blocks(false, n, c->c_out, size, 1, col, size, j->w, c->c_out, j->y + first * c->c_out,
 				c->c_out);
 	else
-		cpu_gemm_pieces(false, n, c->c_out, size, col, size, j->w, c->c_out, 0, j->y + first * c->c_out,
-				c->c_out);
+		product(j, false, n, c->c_out, size, col, size, j->w, c->c_out, false, j->y + first * c->c_out,
+			c->c_out);
 	for (int64_t r = first; r < first + n; r++)
 		cpu_conv_finish(c, j->y + r * c->c_out, r, 0, c->c_out);
 }
 
 static void conv(const struct kernels *k, const struct k_conv *c, const real *x, const real *weight, real *y)
 {
-	if (cpu_winograd_fits(k, c)) {
+	const bool exact = is_exact(k, c);
+	if (!exact && cpu_winograd_fits(k, c)) {
 		cpu_winograd(k, c, x, weight, y);
 		return;
 	}
 	real *packed = cpu_scratch(k, 0, (size_t)(c->c_out * window_size(c)) * sizeof *packed);
-	struct job j = {.k = k, .c = c, .x = x, .w = packed, .y = y};
+	struct job j = {.k = k, .c = c, .exact = exact, .x = x, .w = packed, .y = y};
 	pack_forward(c, weight, packed);
 	cpu_run(k, cpu_n_chunk(c->n * c->out_height * c->out_width, CPU_ROWS), conv_chunk, &j);
 }
@@ -236,8 +262,8 @@ static void input_chunk(void *ctx, int64_t chunk, int thread)
 	const struct k_conv *c = j->c;
 	int64_t px = c->out_height * c->out_width, size = window_size(c);
 	if (c->kernel == 1 && c->stride == 1) {
-		cpu_gemm_pieces(false, px, size, c->c_out, j->g_y + chunk * px * c->c_out, c->c_out, j->w, size,
-				!c->g_x_set, j->g_x + chunk * px * size, size);
+		product(j, false, px, size, c->c_out, j->g_y + chunk * px * c->c_out, c->c_out, j->w, size, !c->g_x_set,
+			j->g_x + chunk * px * size, size);
 		return;
 	}
 	if (c->g_x_set) {
@@ -247,8 +273,8 @@ static void input_chunk(void *ctx, int64_t chunk, int thread)
 	real *windows = cpu_scratch(j->k, 2 + thread, (size_t)(CPU_ROWS * size) * sizeof *windows);
 	for (int64_t first = chunk * px; first < (chunk + 1) * px; first += CPU_ROWS) {
 		int64_t n = cpu_min(CPU_ROWS, (chunk + 1) * px - first);
-		cpu_gemm_pieces(false, n, size, c->c_out, j->g_y + first * c->c_out, c->c_out, j->w, size, 0, windows,
-				size);
+		product(j, false, n, size, c->c_out, j->g_y + first * c->c_out, c->c_out, j->w, size, false, windows,
+			size);
 		scatter_windows(c, windows, first, n, j->g_x);
 	}
 }
@@ -270,7 +296,7 @@ static void weight_chunk(void *ctx, int64_t chunk, int thread)
 			gather_windows(c, j->x, first, n, windows);
 			col = windows;
 		}
-		cpu_gemm_pieces(true, c->c_out, size, n, j->g_y + first * c->c_out, c->c_out, col, size, 1, out, size);
+		product(j, true, c->c_out, size, n, j->g_y + first * c->c_out, c->c_out, col, size, true, out, size);
 	}
 }
 
@@ -278,10 +304,10 @@ static void conv_back(const struct kernels *k, const struct k_conv *c, const rea
 		      const real *g_y, real *g_x, real *g_weight)
 {
 	int64_t n_weight = c->c_out * window_size(c);
-	struct job j = {.k = k, .c = c, .x = x, .g_y = g_y, .g_x = g_x};
+	struct job j = {.k = k, .c = c, .exact = is_exact(k, c), .x = x, .g_y = g_y, .g_x = g_x};
 	if (!c->n)
 		return;
-	if (g_x && cpu_winograd_fits(k, c)) {
+	if (g_x && !j.exact && cpu_winograd_fits(k, c)) {
 		cpu_winograd_back_input(k, c, weight, g_y, g_x);
 	} else if (g_x) {
 		real *packed = cpu_scratch(k, 0, (size_t)n_weight * sizeof *packed);
@@ -289,7 +315,7 @@ static void conv_back(const struct kernels *k, const struct k_conv *c, const rea
 		j.w = packed;
 		cpu_run(k, c->n, input_chunk, &j);
 	}
-	if (g_weight && cpu_winograd_fits_weight(k, c)) {
+	if (g_weight && !j.exact && cpu_winograd_fits_weight(k, c)) {
 		cpu_winograd_back_weight(k, c, x, g_y, g_weight);
 	} else if (g_weight) {
 		j.n_part = (int)cpu_min(N_PART, c->n);

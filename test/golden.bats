@@ -33,7 +33,7 @@ setup() {
 	refute_output --partial "not ok"
 }
 
-# change PART TENSOR FACTOR CASE: the case with the largest entry of one tensor multiplied.
+# change PART TENSOR FACTOR CASE: the case with the largest entry of one tensor multiplied; +X: X added to all of them.
 change() {
 	/usr/bin/python3 - "$1" "$2" "$3" "$SHARED/oracle/nn/golden/$4.msgpack.zst" "$BATS_TEST_TMPDIR/$4.msgpack.zst" <<-'PY'
 		import sys, msgpack, msgpack_numpy, numpy, zstandard
@@ -41,7 +41,10 @@ change() {
 		raw = zstandard.ZstdDecompressor().decompress(open(src, 'rb').read())
 		case = msgpack.unpackb(raw, object_hook=msgpack_numpy.decode, strict_map_key=False)
 		x = case[part][name].copy()
-		x.flat[numpy.abs(x).argmax()] *= float(factor)
+		if factor[0] == '+':
+		    x += float(factor)
+		else:
+		    x.flat[numpy.abs(x).argmax()] *= float(factor)
 		case[part][name] = x
 		packed = msgpack.packb(case, default=msgpack_numpy.encode, use_bin_type=True)
 		open(dst, 'wb').write(zstandard.ZstdCompressor(write_checksum=True).compress(packed))
@@ -57,7 +60,9 @@ change() {
 	local f
 	for f in "outputs y 1.0001 gin_layer_hu" "grads h 1.0001 gin_layer_hu" "inputs h 1.001 gin_layer_hu" \
 		"params gnns.0.mlp.0.weight 1.001 gin_layer_hu" "outputs h3 1.001 gin_net_ogb" \
-		"grads conv.weight 1.0001 conv3x3_s2" "outputs loss nan infonce_pair"; do
+		"grads conv.weight 1.0001 conv3x3_s2" "outputs loss nan infonce_pair" \
+		"outputs after/mm.heads.0.weight 1.0001 mmsa_step" "outputs after/mm.heads.0.weight +5e-6 mmsa_step" \
+		"outputs after/cnn.bn1.running_var 1.02 mmsa_step"; do
 		# shellcheck disable=SC2086
 		run -1 "$TEST/golden" "$(change $f)"
 		assert_output --partial "not ok 1"

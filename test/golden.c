@@ -288,14 +288,24 @@ void golden_output_angles(struct golden *g, const char *name, const real *y, int
 		golden_fail(g, "angle %s is off by %.3g rad", name, worst);
 }
 
-const double *golden_expected(struct golden *g, const char *name, int64_t *n)
+static const double *numbers(struct golden *g, const struct ts_map *from, const char *name, int64_t *n)
 {
-	const struct ts_tensor *t = tensor_in(&g->outputs, name);
+	const struct ts_tensor *t = tensor_in(from, name);
 	*n = t ? ts_tensor_count(t) : 0;
 	double *d = arena_alloc(g->a, ((size_t)*n + 1) * sizeof *d);
 	for (int64_t i = 0; i < *n; i++)
 		d[i] = entry(t, i);
 	return d;
+}
+
+const double *golden_expected(struct golden *g, const char *name, int64_t *n)
+{
+	return numbers(g, &g->outputs, name, n);
+}
+
+const double *golden_expected_gradient(struct golden *g, const char *name, int64_t *n)
+{
+	return numbers(g, &g->grads, name, n);
 }
 
 void golden_waive(struct golden *g, const char *prefix, const char *why)

@@ -48,7 +48,9 @@ void golden_output_doubles(struct golden *g, const char *name, const double *y, 
 void golden_output_reals(struct golden *g, const char *name, const real *y, int64_t n);
 void golden_output_ints(struct golden *g, const char *name, const int64_t *y, int64_t n);
 void golden_output_angles(struct golden *g, const char *name, const real *y, int64_t n);
-const double *golden_expected(struct golden *g, const char *name, int64_t *n); /* the file's own numbers */
+/* The file's own numbers, of an output and of a gradient; *n: 0 where it has none. */
+const double *golden_expected(struct golden *g, const char *name, int64_t *n);
+const double *golden_expected_gradient(struct golden *g, const char *name, int64_t *n);
 /* An output, or all whose names start with prefix, that this case does not compare in this precision; say why. */
 void golden_waive(struct golden *g, const char *prefix, const char *why);
 /* Backward from a loss, or from y with the input g_NAME as upstream gradient. Then compares the gradients of all

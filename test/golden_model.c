@@ -183,45 +183,60 @@ static void compare_first(struct golden *g, struct nn_model *m, const struct nn_
 	}
 }
 
+enum { FEW = 2000 };
+
 /*
- * Adam divides by sqrt(v): where the gradient is rounding, float32 goes either way, within 6 lr (3 steps, both signs).
- * Elsewhere (above 1e-7 of the largest gradient) the oracle's bound is 1e-3 lr. On other seeds PyTorch in float32
- * passes it in single entries with small gradients, by up to 5e-3 lr: one entry in a thousand may, within 2e-2 lr.
- * The quick convolutions round five times as much (the oracle's 5e-4 for 1e-4): 5e-7 of the largest gradient.
+ * Parameters and state after all steps. In float64 by the tolerance of all else. In float32 Adam, which divides by
+ * sqrt(v), goes either way where the gradient is rounding: within 6 lr (3 steps, both signs). Where the file's gradient
+ * is above 1e-7 of its largest, the oracle's bound is 1e-3 lr, which one entry in FEW may pass, within 2e-2 lr.
+ *
+ * For nothing that keeps activations in float32 meets that bound everywhere: of 47 seeds (medium) PyTorch does in 11,
+ * and in 22 with every operation made in double and its result rounded. Past it are single entries whose gradients
+ * happen to be small; and hundreds where some weight's gradient is so near 0 by accident that its first step goes the
+ * wrong way, by which it moves the gradients of others. These seeds, one in thirty, are not let through.
  */
-static void compare_after(struct golden *g, struct nn_model *m, const real *const *first_grad, double lr)
+static void compare_after(struct golden *g, struct nn_model *m, double lr)
 {
-	const bool is_double = sizeof(real) == sizeof(double);
-	const double rounding = is_double || nn_tape_kernels(golden_tape(g))->plain ? 1e-7 : 5e-7;
 	double top = 0, worst = 0;
-	int64_t n_sure = 0, n_past = 0;
-	for (int i = 0; i < nn_params_count(m->ps); i++)
-		for (int64_t j = 0; first_grad[i] && j < nn_params_at(m->ps, i)->n; j++)
-			top = fmax(top, fabs((double)first_grad[i][j]));
+	int64_t n, n_sure = 0, n_past = 0;
+	for (int i = 0; i < nn_params_count(m->ps); i++) {
+		const double *grad = golden_expected_gradient(g, nn_params_at(m->ps, i)->name, &n);
+		for (int64_t j = 0; j < n; j++)
+			top = fmax(top, fabs(grad[j]));
+	}
 	for (int i = 0; i < nn_params_count(m->ps); i++) {
 		const struct nn_param *p = nn_params_at(m->ps, i);
-		int64_t n;
-		const double *want = golden_expected(g, arena_printf(golden_arena(g), "after/%s", p->name), &n);
-		if (n != p->n || !first_grad[i])
-			continue;
+		const char *name = arena_printf(golden_arena(g), "after/%s", p->name);
 		const real *got = values(g, p, p->value);
+		const double *grad = golden_expected_gradient(g, p->name, &n), *want;
+		if (p->is_state && !strstr(p->name, ".running_"))
+			continue;
+		if (sizeof(real) == sizeof(double)) {
+			golden_output_reals(g, name, got, p->n);
+			continue;
+		}
+		bool has_grad = n == p->n;
+		want = golden_expected(g, name, &n);
+		if (n != p->n || has_grad == p->is_state) {
+			golden_fail(g, "the file has no %s, or no gradient of it", name);
+			continue;
+		}
 		for (int64_t j = 0; j < n; j++) {
-			bool sure = fabs((double)first_grad[i][j]) > rounding * top;
+			bool sure = !p->is_state && fabs(grad[j]) > 1e-7 * top;
 			double off = fabs((double)got[j] - want[j]) / lr;
-			if (!(off <= (!sure ? 6 : is_double ? 1e-9 / lr : 2e-2))) {
-				golden_fail(g, "after/%s[%lld] is off by %.3g lr", p->name, (long long)j, off);
-				return;
-			}
+			if (!(off <= (sure ? 2e-2 : 6)))
+				golden_fail(g, "%s[%lld] is off by %.3g lr", name, (long long)j, off);
 			n_sure += sure;
-			n_past += sure && off > 1e-3;
-			worst = sure && off > worst ? off : worst;
+			n_past += sure && !(off <= 1e-3);
+			worst = sure && !(off <= worst) ? off : worst;
 		}
 	}
-	if (n_past * 1000 > n_sure)
+	if (n_past * FEW > n_sure)
 		golden_fail(g, "after/*: %lld of %lld entries are off by more than 1e-3 lr, one by %.3g lr",
 			    (long long)n_past, (long long)n_sure, worst);
-	printf("# %s: after/*: largest difference %.2g lr, %lld of %lld entries past 1e-3 lr\n", golden_name(g), worst,
-	       (long long)n_past, (long long)n_sure);
+	if (sizeof(real) == sizeof(float))
+		printf("# %s: after/*: largest difference %.2g lr, %lld of %lld entries past 1e-3 lr\n", golden_name(g),
+		       worst, (long long)n_past, (long long)n_sure);
 }
 
 static void run_mmsa(struct golden *g)
@@ -247,7 +262,6 @@ static void run_mmsa(struct golden *g)
 	set_params(g, m->ps);
 	compare_inside(g, &c, &b);
 	struct nn_optim *o = nn_optim_new(m->ps, &(struct nn_optim_config){.beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8});
-	const real **first = arena_calloc(golden_arena(g), (size_t)nn_params_count(m->ps), sizeof *first);
 	for (int step = 0; step <= n_step; step++) {
 		nn_tape_begin(t, true, 1, (uint64_t)step);
 		nn_params_zero_grad(m->ps);
@@ -256,20 +270,15 @@ static void run_mmsa(struct golden *g)
 			break;
 		}
 		losses[step] = l.total;
-		if (step == 0) {
+		if (step == 0)
 			compare_first(g, m, &b, &l);
-			for (int i = 0; i < nn_params_count(m->ps); i++) {
-				const struct nn_param *p = nn_params_at(m->ps, i);
-				first[i] = p->is_state ? NULL : values(g, p, p->grad);
-			}
-		}
 		if (step == n_step)
 			break;
 		nn_model_after_step(m, t);
 		if (nn_optim_step(o, lr, NULL, &e))
 			golden_fail(g, "%s", e.msg);
 		if (step == n_step - 1)
-			compare_after(g, m, first, lr);
+			compare_after(g, m, lr);
 	}
 	golden_output_doubles(g, "losses", losses, n_step + 1);
 	golden_gradients_compared(g);

@@ -45,6 +45,31 @@ CONV(op_conv3, 3, 1)
 CONV(op_conv3_2, 3, 2)
 CONV(op_conv7_2, 7, 2)
 
+static size_t number_of(struct size s)
+{
+	size_t i = 0;
+	while (sizes[i].n != s.n || sizes[i].d != s.d)
+		i++;
+	return i;
+}
+
+/* Windows of more than one chunk and of more pictures than partial sums; the smallest are summed in double. One size of
+ * the harness draws one of them. */
+static void op_windows(const struct kernels *k, struct trial *t, struct size s)
+{
+	static const struct k_conv sizes_of[] = {
+	    {.n = 1, .height = 1, .width = 1, .c_in = 1, .c_out = 1, .kernel = 1, .stride = 1},
+	    {.n = 7, .height = 31, .width = 27, .c_in = 12, .c_out = 9, .kernel = 1, .stride = 1},
+	    {.n = 9, .height = 24, .width = 19, .c_in = 33, .c_out = 40, .kernel = 1, .stride = 2},
+	    {.n = 6, .height = 17, .width = 22, .c_in = 14, .c_out = 21, .kernel = 3, .stride = 2},
+	    {.n = 5, .height = 25, .width = 30, .c_in = 3, .c_out = 11, .kernel = 7, .stride = 2},
+	    {.n = 3, .height = 6, .width = 5, .c_in = 70, .c_out = 131, .kernel = 3, .stride = 2},
+	    {.n = 2, .height = 9, .width = 7, .c_in = 40, .c_out = 17, .kernel = 5, .stride = 1},
+	    {.n = 40, .height = 2, .width = 2, .c_in = 33, .c_out = 18, .kernel = 3, .stride = 1},
+	};
+	conv_all(k, t, sizes_of[number_of(s)]);
+}
+
 /* The quick path of 3 x 3 has blocks of tiles and of channels, and another order where channels are many: sizes on both
  * sides of each. One size of the harness draws one of them. */
 static void op_blocks(const struct kernels *k, struct trial *t, struct size s)
@@ -53,16 +78,13 @@ static void op_blocks(const struct kernels *k, struct trial *t, struct size s)
 	    {.n = 1, .height = 3, .width = 3, .c_in = 1, .c_out = 1},
 	    {.n = 9, .height = 5, .width = 7, .c_in = 3, .c_out = 65},     /* more than a slice of channels */
 	    {.n = 2, .height = 23, .width = 17, .c_in = 64, .c_out = 2},   /* more than a block of tiles */
-	    {.n = 9, .height = 13, .width = 14, .c_in = 2, .c_out = 3},    /* and one picture across two */
+	    {.n = 60, .height = 13, .width = 14, .c_in = 2, .c_out = 3},   /* and one picture across two */
 	    {.n = 18, .height = 5, .width = 3, .c_in = 140, .c_out = 130}, /* wide */
 	    {.n = 4, .height = 9, .width = 8, .c_in = 530, .c_out = 33},   /* fewer tiles a block */
 	    {.n = 6, .height = 7, .width = 9, .c_in = 129, .c_out = 128},  /* more than a block of tiles */
 	    {.n = 3, .height = 4, .width = 4, .c_in = 33, .c_out = 520},   /* the weights' gradient by the plain path */
 	};
-	size_t i = 0;
-	while (sizes[i].n != s.n || sizes[i].d != s.d)
-		i++;
-	struct k_conv c = sizes_of[i];
+	struct k_conv c = sizes_of[number_of(s)];
 	c.kernel = 3;
 	c.stride = 1;
 	conv_all(k, t, c);
@@ -121,9 +143,9 @@ static void op_fold(const struct kernels *k, struct trial *t, struct size s)
 }
 
 static const struct named ops[] = {
-    {"conv 1x1", op_conv1},       {"conv 1x1 / 2", op_conv1_2}, {"conv 3x3", op_conv3},
-    {"conv 3x3 / 2", op_conv3_2}, {"conv 7x7 / 2", op_conv7_2}, {"conv 3x3 in blocks", op_blocks},
-    {"max_pool", op_max_pool},    {"folded norm", op_fold},
+    {"conv 1x1", op_conv1},          {"conv 1x1 / 2", op_conv1_2}, {"conv 3x3", op_conv3},
+    {"conv 3x3 / 2", op_conv3_2},    {"conv 7x7 / 2", op_conv7_2}, {"conv 3x3 in blocks", op_blocks},
+    {"conv in windows", op_windows}, {"max_pool", op_max_pool},    {"folded norm", op_fold},
 };
 
 /* ---- wrong variants that the harness must reject ---------------------------------------- */
@@ -159,6 +181,14 @@ static void test_plain(const struct tables *t)
 	trial_free(&b);
 }
 
+/* Of a small convolution each sum is rounded once for 256 terms; nine such results meet in a pixel of g_x. */
+static void test_exact(const struct tables *t)
+{
+	double err = worst_error(t, op_conv3, &t->tested, NULL);
+	err = worse(err, worst_error(t, op_conv7_2, &t->tested, NULL));
+	tap_ok(err <= 3e-7, "small convolutions: summed in double (%.1e)", err);
+}
+
 int main(int argc, char **argv)
 {
 	struct tables t;
@@ -168,6 +198,8 @@ int main(int argc, char **argv)
 		return test_twin_mutants(&t, ops, sizeof ops / sizeof *ops);
 	test_ops(&t, ops, sizeof ops / sizeof *ops);
 	test_plain(&t);
+	if (t.on_cpu)
+		test_exact(&t);
 	test_mutants(&t);
 	tables_close(&t);
 	return tap_done();
