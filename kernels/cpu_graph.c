@@ -5,7 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { SUM_COLUMNS = 80, MANY_ITEMS = 8 }; /* of a chunk; of a target on the average */
+enum { SUM_COLUMNS = 64, MANY_ITEMS = 8 }; /* of a chunk; of a target on the average */
 
 /* One job for all: `work` is handed a range of targets. */
 struct job {
@@ -87,22 +87,66 @@ static void gather(const struct kernels *k, const real *x, const int64_t *idx, r
 	run(k, (struct job){.work = gather_work, .x = x, .idx = idx, .y = y, .n = n, .d = d, .add = add});
 }
 
-/* Columns [column, column + width) of targets [from, to). */
-static void csr_sum_part(const struct job *j, int64_t from, int64_t to, int64_t column, int64_t width)
+enum { V = 16 };
+typedef real vec __attribute__((vector_size(V * sizeof(real)), aligned(sizeof(real)), may_alias));
+#define VEC(p) (*(vec *)(uintptr_t)(p))
+
+/* n vectors of columns of a target from column c on, in registers while its items are summed; n and weighted are
+ * constants where this is used. */
+K_INLINE void sum_vectors(const struct job *j, int64_t v, int64_t c, const int n, const bool weighted)
 {
-	const struct k_csr *c = j->c;
-	for (int64_t v = from; v < to; v++) {
-		real *y = j->y + v * j->d + column;
-		if (!j->add)
-			zero(y, width);
-		for (int64_t i = c->start[v]; i < c->start[v + 1]; i++) {
-			const real *x = j->x + c->item[i] * j->d + column;
-			if (j->w)
-				row_axpy(y, x, j->w[i], width);
+	const int64_t *item = j->c->item, d = j->d, to = j->c->start[v + 1];
+	const real *x = j->x + c, *w = j->w;
+	real *y = j->y + v * d + c;
+	vec sum[4];
+#pragma GCC unroll 4
+	for (int l = 0; l < n; l++)
+		sum[l] = j->add ? VEC(y + l * V) : (vec){0};
+	for (int64_t i = j->c->start[v]; i < to; i++)
+#pragma GCC unroll 4
+		for (int l = 0; l < n; l++) {
+			const vec row = VEC(x + item[i] * d + l * V);
+			if (weighted)
+				sum[l] += row * w[i];
 			else
-				row_add(y, x, width);
+				sum[l] += row;
 		}
+#pragma GCC unroll 4
+	for (int l = 0; l < n; l++)
+		VEC(y + l * V) = sum[l];
+}
+
+K_INLINE void sum_column(const struct job *j, int64_t v, int64_t c, const bool weighted)
+{
+	real *y = j->y + v * j->d + c, sum = j->add ? *y : 0;
+	for (int64_t i = j->c->start[v]; i < j->c->start[v + 1]; i++) {
+		const real x = j->x[j->c->item[i] * j->d + c];
+		sum += weighted ? x * j->w[i] : x;
 	}
+	*y = sum;
+}
+
+K_INLINE void sum_columns(const struct job *j, int64_t from, int64_t to, int64_t column, int64_t width,
+			  const bool weighted)
+{
+	for (int64_t v = from; v < to; v++) {
+		int64_t c = column;
+		for (; c + 4 * V <= column + width; c += 4 * V)
+			sum_vectors(j, v, c, 4, weighted);
+		for (; c + V <= column + width; c += V)
+			sum_vectors(j, v, c, 1, weighted);
+		for (; c < column + width; c++)
+			sum_column(j, v, c, weighted);
+	}
+}
+
+/* Columns [column, column + width) of targets [from, to). */
+K_SIMD static void csr_sum_part(const struct job *j, int64_t from, int64_t to, int64_t column, int64_t width)
+{
+	if (j->w)
+		sum_columns(j, from, to, column, width, true);
+	else
+		sum_columns(j, from, to, column, width, false);
 }
 
 static void csr_sum_work(const struct job *j, int64_t from, int64_t to)
