@@ -27,7 +27,7 @@ static void cubic_slopes(double s, double *slope)
 
 struct near {
 	int64_t i, j;
-	double dist;
+	double at; /* distance in steps */
 };
 
 struct builder {
@@ -68,7 +68,7 @@ static struct builder builder_new(struct arena *m, const struct nn_points *p, do
 /* The pair lies between the nodes cell and cell + 1. */
 static void add_pair(struct builder *b, const struct near *p, int64_t cell)
 {
-	double s = p->dist / b->step - (double)cell, w[4];
+	double s = p->at - (double)cell, w[4];
 	int64_t n = b->n++;
 	b->a[n] = p->i;
 	b->b[n] = p->j;
@@ -88,6 +88,7 @@ static void add_pair(struct builder *b, const struct near *p, int64_t cell)
 /* Pairs of the molecule of atoms [from, to), after the n that a run has. Returns how many it has with them. */
 static int64_t find_near(struct builder *b, const struct nn_points *p, int64_t from, int64_t to, int64_t n)
 {
+	const double steps = 1 / b->step;
 	for (int64_t i = from; i < to; i++)
 		for (int64_t j = i + 1; j < to; j++) {
 			double sum = 0, dist;
@@ -98,8 +99,8 @@ static int64_t find_near(struct builder *b, const struct nn_points *p, int64_t f
 			dist = sqrt(sum);
 			if (!(dist < b->cutoff))
 				continue;
-			int64_t cell = (int64_t)(dist / b->step);
-			b->near[n] = (struct near){i, j, dist};
+			int64_t cell = (int64_t)(dist * steps);
+			b->near[n] = (struct near){i, j, dist * steps};
 			b->cell[n++] = cell < b->n_step ? cell : b->n_step - 1;
 		}
 	return n;
@@ -160,6 +161,15 @@ static double window_weight(double s, int r)
 	return w;
 }
 
+/* Of n nodes from number `from` on. */
+static double *fades(struct arena *m, const struct builder *b, int64_t from, int64_t n)
+{
+	double *fade = arena_alloc(m, (size_t)n * sizeof *fade);
+	for (int64_t i = 0; i < n; i++)
+		fade[i] = (cos(acos(-1) * (double)(FINER * (from + i)) * b->step / b->cutoff) + 1) / 2;
+	return fade;
+}
+
 /* The finer nodes low .. high from nodes of which the first is number `from`, as sparse rows in both directions. */
 static void finer_rows(struct nn_tape *t, struct nn_filter_table *f, const struct builder *b, int64_t low, int64_t high,
 		       int64_t from)
@@ -168,6 +178,11 @@ static void finer_rows(struct nn_tape *t, struct nn_filter_table *f, const struc
 	int64_t n = 0, n_row = high - low + 1, most = n_row * WINDOW;
 	int64_t *row = arena_alloc(m, (size_t)most * sizeof *row), *node = arena_alloc(m, (size_t)most * sizeof *node);
 	real *w = arena_alloc(m, (size_t)most * sizeof *w), *w_back = arena_alloc(m, (size_t)most * sizeof *w);
+	const double *fade = fades(m, b, from, f->dist->n);
+	double window[FINER][WINDOW];
+	for (int of = 0; of < FINER; of++)
+		for (int r = 0; r < WINDOW; r++)
+			window[of][r] = window_weight((double)of / FINER, r);
 	for (int64_t i = 0; i < n_row; i++) {
 		int64_t third = low + i + FINER; /* -1 is the lowest */
 		for (int r = 0; r < WINDOW; r++) {
@@ -175,9 +190,8 @@ static void finer_rows(struct nn_tape *t, struct nn_filter_table *f, const struc
 				continue;
 			row[n] = i;
 			node[n] = third / FINER - 1 - REACH + r - from;
-			double dist = (double)(FINER * (from + node[n])) * b->step;
-			double fade = (cos(acos(-1) * dist / b->cutoff) + 1) / 2;
-			w[n++] = (real)(fade * window_weight((double)(third % FINER) / FINER, r));
+			w[n] = (real)(fade[node[n]] * window[third % FINER][r]);
+			n++;
 		}
 	}
 	struct nn_order back = nn_order_by(m, node, n, f->dist->n);
