@@ -8,7 +8,10 @@
 #include <strings.h>
 #include <sys/mman.h>
 
-enum { MAX_SLOT = CPU_SLOT_PRODUCT + 1 };
+enum {
+	MAX_SLOT = CPU_SLOT_PRODUCT + 1,
+	EXACT = 1 << 17, /* multiplications of a product that is summed in double, some 6 microseconds */
+};
 struct cpu {
 	void *scratch[MAX_SLOT];
 	size_t nbytes[MAX_SLOT];
@@ -166,6 +169,13 @@ static int64_t even(int64_t n)
 	return n > 1 ? (n + 1) / 2 * 2 : 1;
 }
 
+/* Small batches blow rounding up (BatchNorm, Adam), and there sums in double take some 4 microseconds more. Not where a
+ * row's bytes may not depend on how many there are. */
+static bool is_exact(const struct kernels *k, int64_t m, int64_t n, int64_t kk)
+{
+	return sizeof(real) == sizeof(float) && !k->fixed_rows && kk > 0 && m * n * kk <= EXACT;
+}
+
 static bool by_tiles(const struct kernels *k, bool ta, int64_t kk, int64_t lda)
 {
 	return ((const struct cpu *)k->self)->has_tiles && !k->plain && kk > 0 && (ta || lda < CPU_FAR);
@@ -189,6 +199,10 @@ static void gemm(const struct kernels *k, bool ta, bool tb, int64_t m, int64_t n
 			     .c = c};
 	if (m <= 0 || n <= 0)
 		return;
+	if (is_exact(k, m, n, kk) && alpha == 1 && (beta == 0 || beta == 1)) {
+		cpu_gemm_exact(ta, tb, m, n, kk, a, lda, b, ldb, beta == 1, c, ldc);
+		return;
+	}
 	bool long_sum = ta && !tb && m <= SMALL_SIDE && n <= SMALL_SIDE && kk > LONG_SUM;
 	if (!long_sum && alpha == 1 && (beta == 0 || beta == 1) && by_tiles(k, ta, kk, lda)) {
 		cpu_product(k, ta, tb, m, n, kk, a, lda, b, ldb, beta == 1, c, ldc, NULL);
@@ -215,7 +229,7 @@ static void gemm(const struct kernels *k, bool ta, bool tb, int64_t m, int64_t n
 void cpu_gemm_around(const struct kernels *k, bool tb, int64_t m, int64_t n, int64_t kk, const real *a, int64_t lda,
 		     const real *b, int64_t ldb, bool add, real *c, int64_t ldc, const struct cpu_around *around)
 {
-	if (by_tiles(k, false, kk, lda) && m > 0 && n > 0) {
+	if (!is_exact(k, m, n, kk) && by_tiles(k, false, kk, lda) && m > 0 && n > 0) {
 		cpu_product(k, false, tb, m, n, kk, a, lda, b, ldb, add, c, ldc, around);
 		return;
 	}

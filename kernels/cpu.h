@@ -66,9 +66,9 @@ void cpu_gemm_serial(bool ta, bool tb, int64_t m, int64_t n, int64_t kk, double 
  */
 void cpu_gemm_pieces(bool ta, int64_t m, int64_t n, int64_t kk, const real *a, int64_t lda, const real *b, int64_t ldb,
 		     double beta, real *c, int64_t ldc);
-/* c = op(a) b, or added to c, by sums in double: for small products (cpu_exact.c). */
-void cpu_gemm_exact(bool ta, int64_t m, int64_t n, int64_t kk, const real *a, int64_t lda, const real *b, int64_t ldb,
-		    bool add, real *c, int64_t ldc);
+/* c = op(a) op(b), or added to c, by sums in double: for small products (cpu_exact.c). */
+void cpu_gemm_exact(bool ta, bool tb, int64_t m, int64_t n, int64_t kk, const real *a, int64_t lda, const real *b,
+		    int64_t ldb, bool add, real *c, int64_t ldc);
 /* Whether the core type that OpenBLAS uses has AVX-512. */
 bool cpu_library_is_wide(void);
 /* c = a op(b) where a row's bytes may not depend on the other rows, nor on how many there are (cpu_blocks.c). */

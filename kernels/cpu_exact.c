@@ -47,9 +47,15 @@ INLINE void rows_copy(const bool turned, const real *const *at, int64_t lda, int
 				rows[r * INNER + l] = (double)at[r][l];
 }
 
-/* Columns [0, n) of b, zeros beyond them. */
-INLINE void panel_copy(const real *b, int64_t ldb, int64_t kk, int64_t n, double *panel)
+/* Columns (rows where turned) [0, n) of b, zeros beyond them. */
+INLINE void panel_copy(bool turned, const real *b, int64_t ldb, int64_t kk, int64_t n, double *panel)
 {
+	if (turned) {
+		for (int64_t j = 0; j < WIDE; j++)
+			for (int64_t l = 0; l < kk; l++)
+				panel[l * WIDE + j] = j < n ? (double)b[j * ldb + l] : 0;
+		return;
+	}
 	for (int64_t l = 0; l < kk; l++, panel += WIDE, b += ldb)
 		if (n == WIDE)
 			for (int64_t j = 0; j < WIDE; j++)
@@ -69,12 +75,12 @@ INLINE void put(const double *sum, int64_t n, bool add, real *c)
 			c[j] = (real)((add ? (double)c[j] : 0) + sum[j]);
 }
 
-/* c [m, n] = op(a) b or added to c; n <= WIDE, kk <= INNER. */
-K_SIMD static void columns(bool ta, int64_t m, int64_t n, int64_t kk, const real *a, int64_t lda, const real *b,
-			   int64_t ldb, bool add, real *c, int64_t ldc)
+/* c [m, n] = op(a) op(b) or added to c; n <= WIDE, kk <= INNER. */
+K_SIMD static void columns(bool ta, bool tb, int64_t m, int64_t n, int64_t kk, const real *a, int64_t lda,
+			   const real *b, int64_t ldb, bool add, real *c, int64_t ldc)
 {
 	_Alignas(64) double panel[INNER * WIDE], rows[INNER * ROWS], out[ROWS * WIDE];
-	panel_copy(b, ldb, kk, n, panel);
+	panel_copy(tb, b, ldb, kk, n, panel);
 	for (int64_t i = 0; i < m; i += ROWS) {
 		const real *at[ROWS];
 		for (int r = 0; r < ROWS; r++) /* the last one again beyond m */
@@ -96,14 +102,14 @@ K_SIMD static void columns(bool ta, int64_t m, int64_t n, int64_t kk, const real
 	}
 }
 
-void cpu_gemm_exact(bool ta, int64_t m, int64_t n, int64_t kk, const real *a, int64_t lda, const real *b, int64_t ldb,
-		    bool add, real *c, int64_t ldc)
+void cpu_gemm_exact(bool ta, bool tb, int64_t m, int64_t n, int64_t kk, const real *a, int64_t lda, const real *b,
+		    int64_t ldb, bool add, real *c, int64_t ldc)
 {
 	const int64_t n_block = cpu_n_chunk(kk, INNER);
 	for (int64_t j = 0; j < n; j += WIDE)
 		for (int64_t h = 0; h < n_block; h++) {
 			const int64_t l = kk * h / n_block;
-			columns(ta, m, cpu_min(WIDE, n - j), kk * (h + 1) / n_block - l, ta ? a + l * lda : a + l, lda,
-				b + l * ldb + j, ldb, add || h, c + j, ldc);
+			columns(ta, tb, m, cpu_min(WIDE, n - j), kk * (h + 1) / n_block - l, ta ? a + l * lda : a + l,
+				lda, tb ? b + j * ldb + l : b + l * ldb + j, ldb, add || h, c + j, ldc);
 		}
 }

@@ -215,7 +215,7 @@ static void product(const struct job *j, bool ta, int64_t m, int64_t n, int64_t 
 		    const real *b, int64_t ldb, bool add, real *c, int64_t ldc)
 {
 	if (j->exact)
-		cpu_gemm_exact(ta, m, n, kk, a, lda, b, ldb, add, c, ldc);
+		cpu_gemm_exact(ta, false, m, n, kk, a, lda, b, ldb, add, c, ldc);
 	else
 		cpu_gemm_pieces(ta, m, n, kk, a, lda, b, ldb, add, c, ldc);
 }

@@ -103,6 +103,27 @@ static int class_of(real x)
 	return isnan(x) ? 1 : isinf(x) ? (x > 0 ? 2 : 3) : 0;
 }
 
+/* Of a small product each sum is rounded once: by the reference, whose sums are in double, the same but for that. */
+static void test_exact(const struct kernels *ref, const struct kernels *k)
+{
+	double most = 0;
+	for (int kind = 0; kind < 16; kind++)
+		for (int64_t side = 1; side < 40; side++) {
+			struct product p = make(side, 40 - side, 190, kind);
+			double off = 0, top = 0;
+			draw(&p, (uint64_t)side);
+			run(ref, &p, want);
+			run(k, &p, got);
+			for (int64_t i = 0; i < p.m * p.ldc + PAD; i++)
+				if (i < p.m * p.ldc && i % p.ldc < p.n) {
+					off = fmax(off, fabs((double)got[i] - (double)want[i]));
+					top = fmax(top, fabs((double)want[i]));
+				}
+			most = fmax(most, off / top);
+		}
+	tap_ok(most <= 6e-8, "small products: summed in double (%.1e)", most);
+}
+
 static void test_no_numbers(const struct kernels *ref, const struct kernels *k)
 {
 	int n_wrong = 0, n_seen = 0;
@@ -205,7 +226,7 @@ static real *guarded(void)
 int main(void)
 {
 	struct err e = {0};
-	struct kernels ref, one, plain;
+	struct kernels ref, one, plain, tiles;
 	real **array[] = {&start, &want, &got};
 	kernels_ref(&ref);
 	a_end = guarded();
@@ -218,6 +239,10 @@ int main(void)
 		if (!(*array[i] = one.alloc(MOST * sizeof(real))))
 			return 1;
 	test_sizes(&ref, &one);
+	tiles = one;
+	tiles.fixed_rows = true; /* small ones too by what large ones are made by */
+	test_sizes(&ref, &tiles);
+	test_exact(&ref, &one);
 	plain = one;
 	plain.plain = true; /* the library's own */
 	tap_ok(error(&ref, &plain, make(300, 70, 200, 6), 1) <= TOLERANCE, "the plain path");
