@@ -35,6 +35,8 @@ struct table_job {
 struct block {
 	real *table, *g_table, *x, *g_y, *sum;
 	int64_t atom;
+	const real *next[3]; /* what is taken and given next: n_next rows each, d entries apart */
+	int64_t n_next, d;
 };
 
 /* Columns [c, c + BLOCK) of n rows. */
@@ -63,17 +65,43 @@ K_SIMD static void give_columns(real *restrict to, const real *restrict from, in
 	}
 }
 
+/* Next is the run after this one, or the first one of the columns after these. */
+static void look_ahead(const struct table_job *j, int64_t run, int64_t c, struct block *b)
+{
+	const bool last = run + 1 == j->t->n_run;
+	const int64_t *atom = j->t->atom + (last ? 0 : run + 1), column = last ? c + BLOCK : c;
+	const int64_t at = atom[0] * j->d + column;
+	const real *sum = j->g_y ? j->g_x : j->y;
+	b->n_next = column + BLOCK <= j->d ? atom[1] - atom[0] : 0;
+	b->d = j->d;
+	if (!b->n_next)
+		return;
+	b->next[0] = j->x + at;
+	b->next[1] = (sum ? sum : j->x) + at;
+	b->next[2] = j->g_y ? j->g_y + at : b->next[0];
+}
+
+/* One row of what is next: it comes from afar while sums are made of what is near. */
+static inline __attribute__((always_inline)) void fetch_row(const struct block *b, int64_t i, const int n)
+{
+	for (int q = 0; q < n; q++)
+		for (int l = 0; l < BLOCK; l += WIDE)
+			__builtin_prefetch(b->next[q] + i * b->d + l, 0, 2);
+}
+
 /*
  * Of the pairs [from, to), n at a time of one first row: the sum of x, or, with `back`, of g_y, which with x gives the
- * table's gradient. A filter is made once and serves both directions.
+ * table's gradient. A filter is made once and serves both directions. The run's pairs begin with `start`.
  */
 static inline __attribute__((always_inline)) void block_pairs(const struct k_table *t, struct block k, int64_t from,
-							      int64_t to, const int n, const bool back)
+							      int64_t to, const int n, const bool back, int64_t start)
 {
 	const int64_t *first = t->first, *ta = t->a, *tb = t->b; /* not read again at each store */
 	const real *tw = t->w, *g = back ? k.g_y : k.x;
 	for (int64_t e = from; e < to; e += n) {
 		const real *row = k.table + first[e] * BLOCK;
+		if ((e - start) / 4 < k.n_next)
+			fetch_row(&k, (e - start) / 4, back ? 3 : 2);
 		wide f[4][STRIPS], s[4][STRIPS];
 #pragma GCC unroll 8
 		for (int i = 0; i < 4 * STRIPS; i++)
@@ -107,16 +135,16 @@ static inline __attribute__((always_inline)) void block_pairs(const struct k_tab
 
 K_SIMD static void block_sum(const struct k_table *t, const struct block *k, const int64_t *pair)
 {
-	block_pairs(t, *k, pair[0], pair[1], 4, false);
-	block_pairs(t, *k, pair[1], pair[2], 2, false);
-	block_pairs(t, *k, pair[2], pair[3], 1, false);
+	block_pairs(t, *k, pair[0], pair[1], 4, false, pair[0]);
+	block_pairs(t, *k, pair[1], pair[2], 2, false, pair[0]);
+	block_pairs(t, *k, pair[2], pair[3], 1, false, pair[0]);
 }
 
 K_SIMD static void block_back(const struct k_table *t, const struct block *k, const int64_t *pair)
 {
-	block_pairs(t, *k, pair[0], pair[1], 4, true);
-	block_pairs(t, *k, pair[1], pair[2], 2, true);
-	block_pairs(t, *k, pair[2], pair[3], 1, true);
+	block_pairs(t, *k, pair[0], pair[1], 4, true, pair[0]);
+	block_pairs(t, *k, pair[1], pair[2], 2, true, pair[0]);
+	block_pairs(t, *k, pair[2], pair[3], 1, true, pair[0]);
 }
 
 static void table_chunk(void *ctx, int64_t chunk, int thread)
@@ -137,6 +165,7 @@ static void table_chunk(void *ctx, int64_t chunk, int thread)
 	for (int64_t r = 0; r < t->n_run; r++) {
 		const int64_t n = t->atom[r + 1] - t->atom[r], first = t->atom[r] * d;
 		b.atom = t->atom[r];
+		look_ahead(j, r, c, &b);
 		zero(b.sum, n * BLOCK);
 		take_columns(b.x, j->x + first, n, c, d);
 		if (j->g_y) {
