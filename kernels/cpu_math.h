@@ -15,7 +15,8 @@
 
 #define K_INLINE static inline __attribute__((always_inline))
 
-/* e^x, x in [-86.9, 88.72]. Polynomials go by pairs of terms: few operations wait for each other. */
+/* e^x, x in [-86.9, 88.722832]; not for NaN, whose lowest bits would change its exponent. Polynomials go by pairs of
+ * terms: few operations wait for each other. */
 K_INLINE float k_exp_within(float x)
 {
 	const float shift = 12582912.0F; /* 1.5 * 2^23: what is added rounds, and stands in the lowest bits */
@@ -33,13 +34,13 @@ K_INLINE float k_exp_within(float x)
 	return y.value;
 }
 
-/* e^x; 0 below -86.9 (where it is 1.8e-38), infinite above 88.72. */
+/* e^x; 0 below -86.9 (where it is 1.8e-38), infinite above 88.722832, the last float whose value is finite. */
 K_INLINE float k_exp_float(float x)
 {
-	const float low = -86.9F, high = 88.722839F;
-	float y = k_exp_within(x < low ? low : x > high ? high : x);
+	const float low = -86.9F, high = 88.722832F;
+	float y = k_exp_within(x < low ? low : x > high ? high : x), beyond = x + HUGE_VALF; /* or NaN */
 	y = x < low ? 0.0F : y;
-	return x > high ? HUGE_VALF : y;
+	return x <= high ? y : beyond;
 }
 
 /* log(1 + z), 0 <= z <= 1: 2 atanh(z / (2 + z)). */
@@ -80,7 +81,7 @@ K_INLINE real k_sigmoid(real x)
 /* log(1 + e^x) without overflow */
 K_INLINE real k_softplus(real x)
 {
-	real down = x < 0 ? x : -x, top = x > 0 ? x : 0;
+	real down = x < 0 ? x : -x, top = x < 0 ? 0 : x; /* NaN is top */
 	if (!K_IS_FLOAT)
 		return top + (real)log1p(exp((double)down));
 	float z = k_exp_within(down < (real)-86.9F ? -86.9F : (float)down);

@@ -77,6 +77,43 @@ static double largest(const struct function *f)
 	return worst;
 }
 
+static float from_bits(uint32_t bits)
+{
+	union {
+		uint32_t bits;
+		float value;
+	} x = {.bits = bits};
+	return x.value;
+}
+
+/* NaN is more than the one that arithmetic makes: files and memory that nobody wrote have others. */
+static int lost_nans(void)
+{
+	int n = 0;
+	for (uint32_t low = 0; low < 1U << 22; low += 1 + low / 64)
+		for (int sign = 0; sign < 2; sign++) {
+			float x = from_bits(0x7fc00000U + low + ((uint32_t)sign << 31));
+			n += !isnan(k_exp_float(x)) + !isnan(k_tanh_float(x)) + !isnan(k_softplus(x)) +
+			     !isnan(k_sigmoid(x));
+		}
+	return n;
+}
+
+/* Floats around `at` whose e^x is neither finite as it should be nor infinite. */
+static int wrong_ends(float at)
+{
+	int n = 0;
+	union {
+		float value;
+		uint32_t bits;
+	} x = {.value = at};
+	for (uint32_t i = x.bits - 100; i != x.bits + 100; i++) {
+		float y = k_exp_float(from_bits(i)), want = (float)exp((double)from_bits(i));
+		n += isnan(y) || isinf(y) != isinf(want);
+	}
+	return n;
+}
+
 static void test_errors(void)
 {
 	static const struct function f[] = {{"exp", exp_of, exp, -86.9, 88.72, 1.5},
@@ -94,6 +131,10 @@ static void test_errors(void)
 		   k_exp_float(0) == 1 && isnan(k_exp_float(NAN)) && isnan(k_tanh_float(NAN)) &&
 		   isnan(k_softplus(NAN)) && isnan(k_sigmoid(NAN)),
 	       "exp at its ends; NaN stays NaN");
+	tap_ok(lost_nans() == 0, "whatever bits a NaN has");
+	tap_ok(wrong_ends(88.7228F) == 0 && wrong_ends(-86.9F) == 0, "exp, float by float around its ends");
+	tap_ok(isinf(k_exp_float(HUGE_VALF)) && isinf(k_softplus(HUGE_VALF)) && k_softplus(-HUGE_VALF) == 0,
+	       "exp and softplus of infinity");
 	tap_ok(k_tanh_float(HUGE_VALF) == 1 && k_tanh_float(-HUGE_VALF) == -1 && k_sigmoid(-HUGE_VALF) == 0 &&
 		   k_softplus(1000) == 1000,
 	       "tanh, sigmoid and softplus at theirs");
