@@ -20,17 +20,30 @@ struct cpu {
 
 enum { HUGE_PAGE = 2 << 20 };
 
-/* Large arrays by huge pages: a step that grows touches hundreds of megabytes for the first time, 4 KiB by 4 KiB. */
-static void *host_alloc(size_t nbytes)
+static void *huge_alloc(size_t nbytes)
 {
 	void *p;
-	if (nbytes < (size_t)HUGE_PAGE / 4)
-		return aligned_alloc(64, (nbytes + 64) / 64 * 64);
-	nbytes = (nbytes + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
 	if (posix_memalign(&p, HUGE_PAGE, nbytes))
 		return NULL;
-	madvise(p, nbytes, MADV_HUGEPAGE); /* small ones do where it is refused */
+	madvise(p, nbytes / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE); /* small ones do where it is refused */
 	return p;
+}
+
+/* Large arrays by huge pages: a step that grows touches hundreds of megabytes for the first time, 4 KiB by 4 KiB. None
+ * is rounded up to them: a model has hundreds of arrays that fill half of one. */
+static void *host_alloc(size_t nbytes)
+{
+	if (nbytes >= 2 * (size_t)HUGE_PAGE)
+		return huge_alloc(nbytes);
+	return aligned_alloc(64, (nbytes + 64) / 64 * 64);
+}
+
+/* What a product packs is rounded up: it is few arrays, read again and again. */
+static void *scratch_alloc(size_t nbytes)
+{
+	if (nbytes >= (size_t)HUGE_PAGE / 4)
+		return huge_alloc((nbytes + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE);
+	return host_alloc(nbytes);
 }
 
 static void host_copy(void *dst, const void *src, size_t nbytes)
@@ -55,7 +68,7 @@ void *cpu_scratch(const struct kernels *k, int slot, size_t nbytes)
 		abort();
 	if (c->nbytes[slot] < nbytes) {
 		free(c->scratch[slot]);
-		c->scratch[slot] = host_alloc(nbytes);
+		c->scratch[slot] = scratch_alloc(nbytes);
 		c->nbytes[slot] = nbytes;
 		if (!c->scratch[slot])
 			abort();

@@ -1,9 +1,11 @@
 /* Products against the reference: each transposition, each rest of a tile, numbers that are none, what a row's bytes
- * may depend on; A and B end where memory does. */
+ * may depend on; A and B end where memory does. And what memory arrays take. */
 #include "kernels.h"
 #include "tap.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -223,6 +225,35 @@ static real *guarded(void)
 	return (real *)(void *)(p + nbytes);
 }
 
+/* Pages of this process that lie in memory. */
+static double resident(void)
+{
+	long all, here = 0;
+	FILE *f = fopen("/proc/self/statm", "r");
+	if (!f || fscanf(f, "%ld %ld", &all, &here) != 2)
+		here = -1;
+	if (f)
+		fclose(f);
+	return (double)here;
+}
+
+/* A model has hundreds of arrays of some 100,000 entries. */
+static void test_memory(const struct kernels *k)
+{
+	enum { N = 64, NBYTES = 600 << 10 };
+	real *x[N];
+	const double before = resident();
+	for (int i = 0; i < N; i++) {
+		if (!(x[i] = k->alloc(NBYTES)))
+			abort();
+		memset(x[i], 1, NBYTES);
+	}
+	const double took = (resident() - before) * (double)sysconf(_SC_PAGESIZE) / N / NBYTES;
+	tap_ok(before > 0 && took > 0.9 && took < 1.5, "arrays take the memory that they hold (%.2f times)", took);
+	for (int i = 0; i < N; i++)
+		k->release(x[i]);
+}
+
 int main(void)
 {
 	struct err e = {0};
@@ -238,6 +269,7 @@ int main(void)
 	for (int i = 0; i < 3; i++)
 		if (!(*array[i] = one.alloc(MOST * sizeof(real))))
 			return 1;
+	test_memory(&one);
 	test_sizes(&ref, &one);
 	tiles = one;
 	tiles.fixed_rows = true; /* small ones too by what large ones are made by */
