@@ -1,13 +1,14 @@
-/* What stands around the product of a linear layer, against the reference. */
+/* Linear layers, with what stands around their product, against the reference. */
 #include "trial.h"
 
-enum { WITH_SIDES = 1, WITH_PRODUCT = 2 };
+enum { WITH_SIDES = 1, WITH_PRODUCT = 2, WIDE = 4 };
 
-/* n rows of d entries, of a product with rows of n entries; weights lie in wider rows. */
+/* n rows of d entries, of a product with rows of d_x entries; weights lie in wider rows. WIDE: more of them than are
+ * multiplied at once, forward and backward. */
 static void op_dense(const struct kernels *k, struct trial *t, struct size s, struct k_dense l, int with)
 {
 	const bool all = with & WITH_SIDES, product = with & WITH_PRODUCT;
-	const int64_t n = s.n * s.d, d_x = product ? s.n % 90 + 1 : 0, ld_w = d_x + 3;
+	const int64_t n = s.n * s.d, d_x = !product ? 0 : with & WIDE ? 601 : s.n % 90 + 1, ld_w = d_x + 3;
 	const real *bias = in(t, s.d), *before = in(t, n), *after = in(t, n);
 	l.n = s.n;
 	l.d = s.d;
@@ -45,6 +46,7 @@ DENSE(op_sigmoid_value, WITH_SIDES, .f = K_SIGMOID, .by_value = true)
 DENSE(op_swish_product, WITH_SIDES | WITH_PRODUCT, .f = K_SWISH)
 DENSE(op_ssp_product, WITH_SIDES | WITH_PRODUCT, .f = K_SSP, .by_value = true)
 DENSE(op_linear_product, WITH_SIDES | WITH_PRODUCT, .linear = true)
+DENSE(op_wide, WITH_SIDES | WITH_PRODUCT | WIDE, .f = K_SQUARE)
 DENSE(op_product_alone, WITH_PRODUCT, .f = K_SSP, .by_value = true)
 
 static const struct named ops[] = {
@@ -65,6 +67,7 @@ static const struct named ops[] = {
     {"swish with its product", op_swish_product},
     {"shifted softplus with its product", op_ssp_product},
     {"linear with its product", op_linear_product},
+    {"square with a wide product", op_wide},
     {"a product alone", op_product_alone},
 };
 

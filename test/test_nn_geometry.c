@@ -5,8 +5,9 @@
 
 #include <stdlib.h>
 
-enum { N_MOL = 5, MOST = 21, WIDTH = 64 };
-static const int size[N_MOL] = {9, 1, 21, 2, 14}; /* atoms */
+enum { N_MOL = 18, MOST = 40, WIDTH = 64 };
+/* Atoms: more than pairs are summed at a time. */
+static const int size[N_MOL] = {9, 1, 21, 2, 14, 40, 30, 1, 17, 23, 8, 1, 33, 26, 5, 38, 29, 12};
 
 struct mols {
 	int64_t n, z[N_MOL * MOST], mol[N_MOL * MOST];
@@ -77,6 +78,34 @@ static double error_grad(const struct result *a, const struct result *b)
 		worst = err > worst || isnan(err) ? err : worst;
 	}
 	return worst;
+}
+
+/* With fixed_rows a molecule's bytes are its own, whatever stands beside it. */
+static void test_neighbours(const struct kernels *k, const char *name, const struct nn_geom_config *c)
+{
+	static const int64_t none[MOST]; /* every atom is of molecule 0 */
+	static struct mols m;
+	struct kernels fixed = *k;
+	real all[N_MOL * WIDTH], alone[WIDTH];
+	int n_other = 0;
+	fixed.fixed_rows = true;
+	draw(&m);
+	struct nn_params *ps = nn_params_new(&fixed);
+	struct nn_tape *t = nn_tape_new(&fixed);
+	struct nn_points p = {.n_mol = N_MOL, .n_atom = m.n, .z = m.z, .pos = m.pos, .mol = m.mol};
+	nn_geom_build(ps, "", c, 3);
+	nn_tape_begin(t, false, 1, 1);
+	nn_download(t, nn_geom(t, ps, "", c, &p), all);
+	for (int64_t i = 0, at = 0; i < N_MOL; at += size[i++]) {
+		p = (struct nn_points){
+		    .n_mol = 1, .n_atom = size[i], .z = m.z + at, .pos = m.pos + 3 * at, .mol = none};
+		nn_tape_begin(t, false, 1, 1);
+		nn_download(t, nn_geom(t, ps, "", c, &p), alone);
+		n_other += memcmp(alone, all + i * c->width, (size_t)c->width * sizeof *alone) != 0;
+	}
+	tap_ok(!n_other, "%s: a molecule has the bytes of that molecule alone (%d have not)", name, n_other);
+	nn_tape_free(t);
+	nn_params_free(ps);
 }
 
 static void test_encoder(const struct kernels *k, const struct kernels *threads, const char *name,
@@ -180,6 +209,9 @@ int main(void)
 	/* ComENet's paths differ by rounding alone; the narrow one multiplies pairs of layers first */
 	test_encoder(&one, &three, "ComENet", &comenet, 3e-6, 3e-5);
 	test_encoder(&one, &three, "narrow ComENet", &narrow, 3e-6, 3e-5);
+	test_neighbours(&one, "SchNet", &schnet);
+	test_neighbours(&one, "SchNet without readout", &bare);
+	test_neighbours(&one, "ComENet", &comenet);
 	test_lacking(&one, &schnet, "SchNet");
 	test_lacking(&one, &comenet, "ComENet");
 	test_mutant(&one, &schnet);
