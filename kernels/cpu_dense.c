@@ -1,4 +1,4 @@
-/* cpu_dense.c - what stands around the product of a linear layer, in one pass over its rows, on the CPU. */
+/* cpu_dense.c - linear layers: what stands around their products is done while these have the rows near, on the CPU. */
 #include "cpu.h"
 #include "cpu_math.h"
 

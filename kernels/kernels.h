@@ -62,14 +62,13 @@ struct k_batch_norm {
 /* A linear layer with what stands around it: y = f(product + bias + before) + after. */
 struct k_dense {
 	enum k_act f;
-	bool linear;   /* f is the identity */
-	bool by_value; /* f's argument is not kept: f's slope is read off its value. Not for K_SWISH, K_SQUARE, or after
-			*/
+	bool linear; /* f is the identity */
+	/* f's argument is not kept, f's slope is read off its value: not for K_SWISH and K_SQUARE, nor with `after`. */
+	bool by_value;
 	int64_t n, d;
 	const real *bias;           /* [d], or NULL */
 	const real *before, *after; /* [n, d], or NULL */
-	/* The product is x w^T, or ends with it; x NULL: it is there already. x [n, d_x], w [d] rows of d_x, ld_w
-	 * apart.
+	/* The product is x w^T, or ends with it; x NULL: it is there already. x [n, d_x]; w: d rows of d_x, ld_w apart.
 	 */
 	const real *x, *w;
 	int64_t d_x, ld_w;
@@ -195,7 +194,9 @@ struct kernels {
 
 	/* ---- rows (cpu_rows.c) ---- */
 	/* C [m, n] = alpha op(A) op(B) + beta C, op(A) [m, kk] = A or (ta) its transpose, op(B) [kk, n] likewise; ld:
-	 * entries from row to row as stored. C is not read where beta is 0. It is its own backward. */
+	 * entries from row to row as stored. C is not read where beta is 0. Small ones in
+	 * float (131,072 multiplications at most, alpha 1, beta 0 or 1, not with fixed_rows) are summed in double. It
+	 * is its own backward. */
 	void (*gemm)(const struct kernels *k, bool ta, bool tb, int64_t m, int64_t n, int64_t kk, double alpha,
 		     const real *a, int64_t lda, const real *b, int64_t ldb, double beta, real *c, int64_t ldc);
 	/* dst (+)= src, n rows of d entries within wider rows. */
