@@ -4,7 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { MIN_BLOCK = 1 << 20 };
+enum { MIN_BLOCK = 4 << 20 }; /* from there on an array of the CPU lies on huge pages */
 struct block {
 	char *p;
 	size_t nbytes;
