@@ -10,7 +10,8 @@
 
 enum {
 	MAX_SLOT = CPU_SLOT_PRODUCT + 1,
-	EXACT = 1 << 17, /* multiplications of a product that is summed in double, some 6 microseconds */
+	EXACT = 1 << 17,      /* multiplications of a product that is summed in double, some 6 microseconds */
+	EXACT_MADE = 1 << 19, /* with those that fill up four rows and sixteen columns */
 };
 struct cpu {
 	void *scratch[MAX_SLOT];
@@ -186,7 +187,8 @@ static int64_t even(int64_t n)
  * row's bytes may not depend on how many there are. */
 static bool is_exact(const struct kernels *k, int64_t m, int64_t n, int64_t kk)
 {
-	return sizeof(real) == sizeof(float) && !k->fixed_rows && kk > 0 && m * n * kk <= EXACT;
+	const int64_t made = (m + 3) / 4 * 4 * ((n + 15) / 16 * 16) * kk;
+	return sizeof(real) == sizeof(float) && !k->fixed_rows && kk > 0 && m * n * kk <= EXACT && made <= EXACT_MADE;
 }
 
 static bool by_tiles(const struct kernels *k, bool ta, int64_t kk, int64_t lda)
