@@ -20,6 +20,12 @@
 #define K_APART
 #endif
 
+/* One register's worth of entries, as a value; CPU_STRIP: in memory, wherever an entry may lie. */
+enum { CPU_WIDE = 64 / sizeof(real) };
+typedef real cpu_wide __attribute__((vector_size(64)));
+typedef real cpu_strip __attribute__((vector_size(64), aligned(sizeof(real)), may_alias));
+#define CPU_STRIP(p) (*(cpu_strip *)(uintptr_t)(p))
+
 enum {
 	CPU_ENTRIES = 1 << 15, /* of a chunk of entry-wise work */
 	CPU_ROWS = 256,        /* of a chunk of rows with a product or a sum */

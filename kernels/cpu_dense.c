@@ -10,12 +10,6 @@ struct job {
 	double *part; /* [parts, d] sums for the gradient of the bias */
 };
 
-K_SIMD static void row_add(real *restrict y, const real *restrict x, int64_t n)
-{
-	for (int64_t i = 0; i < n; i++)
-		y[i] += x[i];
-}
-
 #define VALUES(value)                                                                                                  \
 	for (int64_t i = 0; i < n; i++) {                                                                              \
 		const real x = pre[i];                                                                                 \
@@ -93,15 +87,15 @@ static void finish(void *ctx, int64_t part, int64_t from, int64_t to)
 	const int64_t at = from * l->d, n = (to - from) * l->d;
 	real *pre = j->pre + at, *y = j->y + at;
 	for (int64_t i = 0; i < n && l->bias; i += l->d)
-		row_add(pre + i, l->bias, l->d);
+		cpu_line_add(pre + i, l->bias, l->d);
 	if (l->before)
-		row_add(pre, l->before + at, n);
+		cpu_line_add(pre, l->before + at, n);
 	if (!l->linear)
 		row_value(l->f, pre, y, n);
 	else if (y != pre)
 		memcpy(y, pre, (size_t)n * sizeof *y);
 	if (l->after)
-		row_add(y, l->after + at, n);
+		cpu_line_add(y, l->after + at, n);
 }
 
 static void dense(const struct kernels *k, const struct k_dense *l, real *pre, real *y, bool add)
@@ -163,11 +157,11 @@ static void start_back(void *ctx, int64_t part, int64_t from, int64_t to)
 	const int64_t at = from * l->d, n = (to - from) * l->d;
 	real *g = j->g + at;
 	if (j->g_after)
-		row_add(j->g_after + at, g, n);
+		cpu_line_add(j->g_after + at, g, n);
 	if (!l->linear)
 		(l->by_value ? row_slope_by_value : row_slope)(l->f, j->pre + at, g, n);
 	if (j->g_before)
-		row_add(j->g_before + at, g, n);
+		cpu_line_add(j->g_before + at, g, n);
 	if (j->part)
 		column_sums(j->part + part * l->d, g, to - from, l->d);
 }

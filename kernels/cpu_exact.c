@@ -6,18 +6,17 @@
  * of columns at a time. A row's bytes do not depend on the other rows.
  */
 #include "cpu.h"
+#include "cpu_math.h"
 
 #include <string.h>
 
 enum { V = 8, WIDE = 2 * V, ROWS = 4, INNER = 256 }; /* of a vector, of a panel; rows at a time; terms of a sum */
 typedef double vec __attribute__((vector_size(V * sizeof(double)), aligned(sizeof(double))));
 
-#define INLINE static inline __attribute__((always_inline))
-
 /* Sums of rows with a panel [kk, WIDE]: out [ROWS, WIDE], of which n_vec vectors a row are made. Entry l of row r is
  * rows[r * row + l * step]. */
-INLINE void sums(const double *rows, const int64_t row, const int64_t step, const double *panel, int64_t kk,
-		 const int n_vec, double *out)
+K_INLINE void sums(const double *rows, const int64_t row, const int64_t step, const double *panel, int64_t kk,
+		   const int n_vec, double *out)
 {
 	vec s[ROWS][2];
 	for (int r = 0; r < ROWS; r++)
@@ -35,7 +34,7 @@ INLINE void sums(const double *rows, const int64_t row, const int64_t step, cons
 }
 
 /* Rows (columns where turned) at[0] to at[ROWS - 1] of a in double: [ROWS][INNER], where turned [INNER][ROWS]. */
-INLINE void rows_copy(const bool turned, const real *const *at, int64_t lda, int64_t kk, double *rows)
+K_INLINE void rows_copy(const bool turned, const real *const *at, int64_t lda, int64_t kk, double *rows)
 {
 	if (turned)
 		for (int64_t l = 0; l < kk; l++)
@@ -48,7 +47,7 @@ INLINE void rows_copy(const bool turned, const real *const *at, int64_t lda, int
 }
 
 /* Columns (rows where turned) [0, n) of b, zeros beyond them. */
-INLINE void panel_copy(bool turned, const real *b, int64_t ldb, int64_t kk, int64_t n, double *panel)
+K_INLINE void panel_copy(bool turned, const real *b, int64_t ldb, int64_t kk, int64_t n, double *panel)
 {
 	if (turned) {
 		for (int64_t j = 0; j < WIDE; j++)
@@ -65,7 +64,7 @@ INLINE void panel_copy(bool turned, const real *b, int64_t ldb, int64_t kk, int6
 				panel[j] = j < n ? (double)b[j] : 0;
 }
 
-INLINE void put(const double *sum, int64_t n, bool add, real *c)
+K_INLINE void put(const double *sum, int64_t n, bool add, real *c)
 {
 	if (n == WIDE)
 		for (int64_t j = 0; j < WIDE; j++)

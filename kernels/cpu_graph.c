@@ -35,12 +35,6 @@ static void run(const struct kernels *k, struct job j)
 	cpu_run(k, cpu_n_chunk(j.n, j.rows), job_chunk, &j);
 }
 
-K_SIMD static void row_add(real *restrict y, const real *restrict x, int64_t d)
-{
-	for (int64_t i = 0; i < d; i++)
-		y[i] += x[i];
-}
-
 K_SIMD static void row_axpy(real *restrict y, const real *restrict x, real w, int64_t d)
 {
 	for (int64_t i = 0; i < d; i++)
@@ -76,7 +70,7 @@ static void gather_work(const struct job *j, int64_t from, int64_t to)
 		real *y = j->y + i * j->d;
 		const real *x = j->x + j->idx[i] * j->d;
 		if (j->add)
-			row_add(y, x, j->d);
+			cpu_line_add(y, x, j->d);
 		else
 			memcpy(y, x, (size_t)j->d * sizeof *y);
 	}
@@ -87,10 +81,6 @@ static void gather(const struct kernels *k, const real *x, const int64_t *idx, r
 	run(k, (struct job){.work = gather_work, .x = x, .idx = idx, .y = y, .n = n, .d = d, .add = add});
 }
 
-enum { V = 16 };
-typedef real vec __attribute__((vector_size(V * sizeof(real)), aligned(sizeof(real)), may_alias));
-#define VEC(p) (*(vec *)(uintptr_t)(p))
-
 /* n vectors of columns of a target from column c on, in registers while its items are summed; n and weighted are
  * constants where this is used. */
 K_INLINE void sum_vectors(const struct job *j, int64_t v, int64_t c, const int n, const bool weighted)
@@ -98,14 +88,14 @@ K_INLINE void sum_vectors(const struct job *j, int64_t v, int64_t c, const int n
 	const int64_t *item = j->c->item, d = j->d, to = j->c->start[v + 1];
 	const real *x = j->x + c, *w = j->w;
 	real *y = j->y + v * d + c;
-	vec sum[4];
+	cpu_wide sum[4];
 #pragma GCC unroll 4
 	for (int l = 0; l < n; l++)
-		sum[l] = j->add ? VEC(y + l * V) : (vec){0};
+		sum[l] = j->add ? (cpu_wide)CPU_STRIP(y + l * CPU_WIDE) : (cpu_wide){0};
 	for (int64_t i = j->c->start[v]; i < to; i++)
 #pragma GCC unroll 4
 		for (int l = 0; l < n; l++) {
-			const vec row = VEC(x + item[i] * d + l * V);
+			const cpu_wide row = CPU_STRIP(x + item[i] * d + l * CPU_WIDE);
 			if (weighted)
 				sum[l] += row * w[i];
 			else
@@ -113,7 +103,7 @@ K_INLINE void sum_vectors(const struct job *j, int64_t v, int64_t c, const int n
 		}
 #pragma GCC unroll 4
 	for (int l = 0; l < n; l++)
-		VEC(y + l * V) = sum[l];
+		CPU_STRIP(y + l * CPU_WIDE) = sum[l];
 }
 
 K_INLINE void sum_column(const struct job *j, int64_t v, int64_t c, const bool weighted)
@@ -131,9 +121,9 @@ K_INLINE void sum_columns(const struct job *j, int64_t from, int64_t to, int64_t
 {
 	for (int64_t v = from; v < to; v++) {
 		int64_t c = column;
-		for (; c + 4 * V <= column + width; c += 4 * V)
+		for (; c + 4 * CPU_WIDE <= column + width; c += 4 * CPU_WIDE)
 			sum_vectors(j, v, c, 4, weighted);
-		for (; c + V <= column + width; c += V)
+		for (; c + CPU_WIDE <= column + width; c += CPU_WIDE)
 			sum_vectors(j, v, c, 1, weighted);
 		for (; c < column + width; c++)
 			sum_column(j, v, c, weighted);
@@ -212,7 +202,7 @@ static void embed_work(const struct job *j, int64_t from, int64_t to)
 		real *y = j->y + i * j->d;
 		memcpy(y, j->table[0] + j->idx[i * j->n_head] * j->d, (size_t)j->d * sizeof *y);
 		for (int t = 1; t < j->n_head; t++)
-			row_add(y, j->table[t] + j->idx[i * j->n_head + t] * j->d, j->d);
+			cpu_line_add(y, j->table[t] + j->idx[i * j->n_head + t] * j->d, j->d);
 	}
 }
 

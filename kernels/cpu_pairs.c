@@ -1,13 +1,8 @@
 /* cpu_pairs.c - sums over pairs of atoms whose filters are never stored: from a table, or from features, on the CPU. */
 #include "cpu.h"
+#include "cpu_math.h"
 
 #include <string.h>
-
-/* One register's worth of columns; `strip` may lie anywhere an entry may. */
-enum { WIDE = 64 / sizeof(real) };
-typedef real wide __attribute__((vector_size(64)));
-typedef real strip __attribute__((vector_size(64), aligned(sizeof(real)), may_alias));
-#define STRIP(p) (*(strip *)(uintptr_t)(p))
 
 static void zero(real *y, int64_t n)
 {
@@ -16,7 +11,7 @@ static void zero(real *y, int64_t n)
 
 /* ---- filters from a table ------------------------------------------------------ */
 
-enum { STRIPS = 2, BLOCK = STRIPS * WIDE }; /* columns of a chunk */
+enum { STRIPS = 2, BLOCK = STRIPS * CPU_WIDE }; /* columns of a chunk */
 
 struct table_job {
 	const struct k_table *t;
@@ -45,8 +40,8 @@ K_SIMD static void take_columns(real *restrict to, const real *restrict from, in
 	const int64_t width = cpu_min(BLOCK, d - c);
 	for (int64_t i = 0; i < n; i++, to += BLOCK)
 		if (width == BLOCK)
-			for (int l = 0; l < BLOCK; l += WIDE)
-				STRIP(to + l) = STRIP(from + i * d + c + l);
+			for (int l = 0; l < BLOCK; l += CPU_WIDE)
+				CPU_STRIP(to + l) = CPU_STRIP(from + i * d + c + l);
 		else
 			for (int l = 0; l < BLOCK; l++)
 				to[l] = l < width ? from[i * d + c + l] : 0;
@@ -58,8 +53,9 @@ K_SIMD static void give_columns(real *restrict to, const real *restrict from, in
 	const int64_t width = cpu_min(BLOCK, d - c);
 	for (int64_t i = 0; i < n; i++, from += BLOCK) {
 		real *row = to + i * d + c;
-		for (int l = 0; l < BLOCK && width == BLOCK; l += WIDE)
-			STRIP(row + l) = add ? (wide)STRIP(row + l) + STRIP(from + l) : (wide)STRIP(from + l);
+		for (int l = 0; l < BLOCK && width == BLOCK; l += CPU_WIDE)
+			CPU_STRIP(row + l) =
+			    add ? (cpu_wide)CPU_STRIP(row + l) + CPU_STRIP(from + l) : (cpu_wide)CPU_STRIP(from + l);
 		for (int l = 0; l < width && width < BLOCK; l++)
 			row[l] = add ? row[l] + from[l] : from[l];
 	}
@@ -82,10 +78,10 @@ static void look_ahead(const struct table_job *j, int64_t run, int64_t c, struct
 }
 
 /* One row of what is next: it comes from afar while sums are made of what is near. */
-static inline __attribute__((always_inline)) void fetch_row(const struct block *b, int64_t i, const int n)
+K_INLINE void fetch_row(const struct block *b, int64_t i, const int n)
 {
 	for (int q = 0; q < n; q++)
-		for (int l = 0; l < BLOCK; l += WIDE)
+		for (int l = 0; l < BLOCK; l += CPU_WIDE)
 			__builtin_prefetch(b->next[q] + i * b->d + l, 0, 2);
 }
 
@@ -93,8 +89,8 @@ static inline __attribute__((always_inline)) void fetch_row(const struct block *
  * Of the pairs [from, to), n at a time of one first row: the sum of x, or, with `back`, of g_y, which with x gives the
  * table's gradient. A filter is made once and serves both directions. The run's pairs begin with `start`.
  */
-static inline __attribute__((always_inline)) void block_pairs(const struct k_table *t, struct block k, int64_t from,
-							      int64_t to, const int n, const bool back, int64_t start)
+K_INLINE void block_pairs(const struct k_table *t, struct block k, int64_t from, int64_t to, const int n,
+			  const bool back, int64_t start)
 {
 	const int64_t *first = t->first, *ta = t->a, *tb = t->b; /* not read again at each store */
 	const real *tw = t->w, *g = back ? k.g_y : k.x;
@@ -102,24 +98,24 @@ static inline __attribute__((always_inline)) void block_pairs(const struct k_tab
 		const real *row = k.table + first[e] * BLOCK;
 		if ((e - start) / 4 < k.n_next)
 			fetch_row(&k, (e - start) / 4, back ? 3 : 2);
-		wide f[4][STRIPS], s[4][STRIPS];
+		cpu_wide f[4][STRIPS], s[4][STRIPS];
 #pragma GCC unroll 8
 		for (int i = 0; i < 4 * STRIPS; i++)
-			f[i / STRIPS][i % STRIPS] = STRIP(row + i * WIDE);
+			f[i / STRIPS][i % STRIPS] = CPU_STRIP(row + i * CPU_WIDE);
 #pragma GCC unroll 4
 		for (int p = 0; p < n; p++) {
 			const real *w = tw + 4 * (e + p), w0 = w[0], w1 = w[1], w2 = w[2], w3 = w[3];
 			const int64_t a = (ta[e + p] - k.atom) * BLOCK, b = (tb[e + p] - k.atom) * BLOCK;
 #pragma GCC unroll 4
 			for (int i = 0; i < STRIPS; i++) {
-				const int64_t at_a = a + i * WIDE, at_b = b + i * WIDE;
-				const wide filter = (f[0][i] * w0 + f[1][i] * w1) + (f[2][i] * w2 + f[3][i] * w3);
-				const wide ga = STRIP(g + at_a), gb = STRIP(g + at_b);
-				STRIP(k.sum + at_a) += gb * filter;
-				STRIP(k.sum + at_b) += ga * filter;
+				const int64_t at_a = a + i * CPU_WIDE, at_b = b + i * CPU_WIDE;
+				const cpu_wide filter = (f[0][i] * w0 + f[1][i] * w1) + (f[2][i] * w2 + f[3][i] * w3);
+				const cpu_wide ga = CPU_STRIP(g + at_a), gb = CPU_STRIP(g + at_b);
+				CPU_STRIP(k.sum + at_a) += gb * filter;
+				CPU_STRIP(k.sum + at_b) += ga * filter;
 				if (!back)
 					continue;
-				const wide q = ga * STRIP(k.x + at_b) + gb * STRIP(k.x + at_a);
+				const cpu_wide q = ga * CPU_STRIP(k.x + at_b) + gb * CPU_STRIP(k.x + at_a);
 				s[0][i] = p ? s[0][i] + q * w0 : q * w0;
 				s[1][i] = p ? s[1][i] + q * w1 : q * w1;
 				s[2][i] = p ? s[2][i] + q * w2 : q * w2;
@@ -129,7 +125,7 @@ static inline __attribute__((always_inline)) void block_pairs(const struct k_tab
 		real *g_row = k.g_table + first[e] * BLOCK;
 #pragma GCC unroll 8
 		for (int i = 0; i < 4 * STRIPS && back; i++)
-			STRIP(g_row + i * WIDE) += s[i / STRIPS][i % STRIPS];
+			CPU_STRIP(g_row + i * CPU_WIDE) += s[i / STRIPS][i % STRIPS];
 	}
 }
 
@@ -260,16 +256,15 @@ struct feature_job {
  * A filter is linear in its features, so it can wait outside of the sum: z[q] = sum over the items e of row v of
  * f[e, q] x[other[e]], for a strip of columns, and only then the weights. q < n, a constant where this is used.
  */
-static inline __attribute__((always_inline)) void gather_strip(const struct feature_job *j, const real *x, int64_t v,
-							       int64_t c, const int n, wide *z)
+K_INLINE void gather_strip(const struct feature_job *j, const real *x, int64_t v, int64_t c, const int n, cpu_wide *z)
 {
 	const int64_t from = j->c->start[v], to = j->c->start[v + 1];
 	for (int q = 0; q < n; q++)
-		z[q] = (wide){0};
+		z[q] = (cpu_wide){0};
 	for (int64_t i = from; i < to; i++) {
 		const int64_t e = j->c->item[i];
 		const real *f = j->f + e * n;
-		const wide row = STRIP(x + j->other[e] * j->d + c);
+		const cpu_wide row = CPU_STRIP(x + j->other[e] * j->d + c);
 #pragma GCC unroll 16
 		for (int q = 0; q < n; q++)
 			z[q] += row * f[q];
@@ -288,19 +283,19 @@ static inline void gather_column(const struct feature_job *j, const real *x, int
 	}
 }
 
-static inline __attribute__((always_inline)) void feature_sum_row(const struct feature_job *j, int64_t v, const int n)
+K_INLINE void feature_sum_row(const struct feature_job *j, int64_t v, const int n)
 {
 	real *y = j->y + v * j->d;
 	int64_t c = 0;
-	for (; c + WIDE <= j->d; c += WIDE) {
-		wide z[MAX_FEATURE], sum = {0};
+	for (; c + CPU_WIDE <= j->d; c += CPU_WIDE) {
+		cpu_wide z[MAX_FEATURE], sum = {0};
 		gather_strip(j, j->x, v, c, n, z);
 #pragma GCC unroll 16
 		for (int q = 0; q < n; q++)
-			sum += z[q] * STRIP(j->w + q * j->d + c);
+			sum += z[q] * CPU_STRIP(j->w + q * j->d + c);
 		if (j->add)
-			sum += STRIP(y + c);
-		STRIP(y + c) = sum;
+			sum += CPU_STRIP(y + c);
+		CPU_STRIP(y + c) = sum;
 	}
 	for (; c < j->d; c++) {
 		real z[MAX_FEATURE], sum = 0;
@@ -341,26 +336,26 @@ static void feature_sum(const struct kernels *k, const struct k_csr *c, const in
  * Of sources [from, to): z from the gradients of a source's targets gives both its own gradient and its share of the
  * weights'. Strip by strip of columns, so that the weights' gradient stays in registers.
  */
-static inline __attribute__((always_inline)) void feature_back_strip(const struct feature_job *j, int64_t from,
-								     int64_t to, int64_t c, real *part, const int n)
+K_INLINE void feature_back_strip(const struct feature_job *j, int64_t from, int64_t to, int64_t c, real *part,
+				 const int n)
 {
-	wide share[MAX_FEATURE];
+	cpu_wide share[MAX_FEATURE];
 	for (int q = 0; q < n; q++)
-		share[q] = (wide){0};
+		share[q] = (cpu_wide){0};
 	for (int64_t v = from; v < to; v++) {
-		wide z[MAX_FEATURE], sum = {0};
-		const wide row = STRIP(j->x + v * j->d + c);
+		cpu_wide z[MAX_FEATURE], sum = {0};
+		const cpu_wide row = CPU_STRIP(j->x + v * j->d + c);
 		gather_strip(j, j->g_y, v, c, n, z);
 #pragma GCC unroll 16
 		for (int q = 0; q < n; q++) {
-			sum += z[q] * STRIP(j->w + q * j->d + c);
+			sum += z[q] * CPU_STRIP(j->w + q * j->d + c);
 			share[q] += z[q] * row;
 		}
 		if (j->g_x)
-			STRIP(j->g_x + v * j->d + c) += sum;
+			CPU_STRIP(j->g_x + v * j->d + c) += sum;
 	}
 	for (int q = 0; q < n; q++)
-		STRIP(part + q * j->d + c) = share[q];
+		CPU_STRIP(part + q * j->d + c) = share[q];
 }
 
 static void feature_back_column(const struct feature_job *j, int64_t from, int64_t to, int64_t c, real *part)
@@ -383,7 +378,7 @@ static void feature_back_column(const struct feature_job *j, int64_t from, int64
 K_SIMD static void feature_back_rows(const struct feature_job *j, int64_t from, int64_t to, real *part)
 {
 	int64_t c = 0;
-	for (; c + WIDE <= j->d; c += WIDE)
+	for (; c + CPU_WIDE <= j->d; c += CPU_WIDE)
 		if (j->n_feature == 12)
 			feature_back_strip(j, from, to, c, part, 12);
 		else if (j->n_feature == 6)
