@@ -3,19 +3,25 @@
 
 #include <cblas.h>
 #include <math.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/mman.h>
 
 enum {
-	MAX_SLOT = CPU_SLOT_PRODUCT + 1,
 	EXACT = 1 << 17,      /* multiplications of a product that is summed in double, some 6 microseconds */
 	EXACT_MADE = 1 << 19, /* with those that fill up four rows and sixteen columns */
 };
+struct scratch {
+	void *data;
+	size_t nbytes;
+};
 struct cpu {
-	void *scratch[MAX_SLOT];
-	size_t nbytes[MAX_SLOT];
+	struct scratch *slots; /* [n_slot], slot 0 behind that of products */
+	int n_slot;
+	_Atomic size_t most; /* that a thread has asked for */
+	size_t level;        /* that all threads hold */
 	bool has_tiles; /* cpu_product works: where OpenBLAS has kernels for AVX-512 too, so that its core type tells */
 };
 
@@ -53,28 +59,46 @@ static void host_copy(void *dst, const void *src, size_t nbytes)
 		memcpy(dst, src, nbytes);
 }
 
-void cpu_run(const struct kernels *k, int64_t n_chunk, void (*fn)(void *ctx, int64_t chunk, int thread), void *ctx)
-{
-	if (k->pool && n_chunk > 1)
-		pool_run(k->pool, n_chunk, fn, ctx);
-	else
-		for (int64_t i = 0; i < n_chunk; i++)
-			fn(ctx, i, 0);
-}
-
 void *cpu_scratch(const struct kernels *k, int slot, size_t nbytes)
 {
 	struct cpu *c = k->self;
-	if (slot >= MAX_SLOT)
+	struct scratch *s = &c->slots[slot - CPU_SLOT_PRODUCT];
+	if (slot - CPU_SLOT_PRODUCT >= c->n_slot)
 		abort();
-	if (c->nbytes[slot] < nbytes) {
-		free(c->scratch[slot]);
-		c->scratch[slot] = scratch_alloc(nbytes);
-		c->nbytes[slot] = nbytes;
-		if (!c->scratch[slot])
+	if (s->nbytes < nbytes) {
+		size_t most = c->most;
+		while (slot >= CPU_SLOT_THREAD && most < nbytes)
+			if (atomic_compare_exchange_weak(&c->most, &most, nbytes))
+				break;
+		free(s->data);
+		*s = (struct scratch){scratch_alloc(nbytes), nbytes};
+		if (!s->data)
 			abort();
 	}
-	return c->scratch[slot];
+	return s->data;
+}
+
+/* Which thread takes a chunk is chance: what one has asked for all get, lest another asks for it in a later step. */
+static void scratch_level(const struct kernels *k)
+{
+	struct cpu *c = k->self;
+	size_t most = c->most;
+	if (c->level == most)
+		return;
+	for (int t = 0; t < pool_size(k->pool); t++)
+		cpu_scratch(k, CPU_SLOT_THREAD + t, most);
+	c->level = most;
+}
+
+void cpu_run(const struct kernels *k, int64_t n_chunk, void (*fn)(void *ctx, int64_t chunk, int thread), void *ctx)
+{
+	if (k->pool && n_chunk > 1) {
+		scratch_level(k);
+		pool_run(k->pool, n_chunk, fn, ctx);
+	} else {
+		for (int64_t i = 0; i < n_chunk; i++)
+			fn(ctx, i, 0);
+	}
 }
 
 void cpu_gemm_serial(bool ta, bool tb, int64_t m, int64_t n, int64_t kk, double alpha, const real *a, int64_t lda,
@@ -335,11 +359,15 @@ int kernels_cpu(struct kernels *k, struct pool *pool, struct err *e)
 	/* Other builds of OpenBLAS than that of POSIX threads bear no calls by several threads at once: the serial one
 	 * shares its buffers among them, and OpenMP's starts its own threads from each. */
 	k->pool = openblas_get_parallel() == OPENBLAS_THREAD ? pool : NULL;
-	k->self = calloc(1, sizeof(struct cpu));
-	if (!k->self)
+	struct cpu *c = k->self = calloc(1, sizeof *c);
+	const int n_slot = CPU_SLOT_THREAD - CPU_SLOT_PRODUCT + pool_size(k->pool);
+	if (!c || !(c->slots = calloc((size_t)n_slot, sizeof *c->slots))) {
+		kernels_cpu_free(k);
 		return err_set(e, ERR_MEMORY, "no memory for the arithmetic");
+	}
+	c->n_slot = n_slot;
 	openblas_set_num_threads(1);
-	((struct cpu *)k->self)->has_tiles = cpu_library_is_wide() && cpu_product_works();
+	c->has_tiles = cpu_library_is_wide() && cpu_product_works();
 	if (!can_multiply(k)) {
 		kernels_cpu_free(k);
 		return err_set(e, ERR_NUMERIC, "%s multiplies matrices wrongly on this machine: set OPENBLAS_CORETYPE",
@@ -375,8 +403,9 @@ void kernels_cpu_free(struct kernels *k)
 	if (!k || !k->self)
 		return;
 	struct cpu *c = k->self;
-	for (int i = 0; i < MAX_SLOT; i++)
-		free(c->scratch[i]);
+	for (int i = 0; i < c->n_slot; i++)
+		free(c->slots[i].data);
+	free(c->slots);
 	free(c);
 	k->self = NULL;
 }

@@ -36,10 +36,10 @@ enum {
 
 /* Calls fn once for each chunk, by the pool where there is one. */
 void cpu_run(const struct kernels *k, int64_t n_chunk, void (*fn)(void *ctx, int64_t chunk, int thread), void *ctx);
-/* Memory of the caller (slot 0) or of a pool thread (slot 1 + thread), kept and grown; valid until the next call for
- * the same slot. Aborts without memory. */
+/* Memory of the caller (slots 0 and 1), of a pool thread (slot 2 + thread) or of cpu_product, kept and grown; valid
+ * until the next call for the same slot. Aborts without memory. */
 void *cpu_scratch(const struct kernels *k, int slot, size_t nbytes);
-enum { CPU_SLOT_PRODUCT = 257 }; /* cpu_product's own */
+enum { CPU_SLOT_PRODUCT = -1, CPU_SLOT_THREAD = 2 };
 /*
  * What is done to rows while a product has them near: `before` on rows [from, to) of A, `after` on those of C (each may
  * be NULL), once for each of cpu_parts(m) parts, from any thread. Not with a transposed A.

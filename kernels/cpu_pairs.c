@@ -148,7 +148,7 @@ static void table_chunk(void *ctx, int64_t chunk, int thread)
 	const struct table_job *j = ctx;
 	const struct k_table *t = j->t;
 	const int64_t c = chunk * BLOCK, d = j->d, rows = t->n_row * BLOCK, atoms = j->run_atoms * BLOCK;
-	real *p = cpu_scratch(j->k, 1 + thread, (size_t)(2 * rows + 3 * atoms) * sizeof *p);
+	real *p = cpu_scratch(j->k, 2 + thread, (size_t)(2 * rows + 3 * atoms) * sizeof *p);
 	struct block b = {.table = p,
 			  .g_table = p + rows,
 			  .x = p + 2 * rows,

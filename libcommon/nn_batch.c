@@ -1,7 +1,6 @@
 /* nn_batch.c - collates records into a batch: graphs, conformers, pictures, labels. */
 #include "nn_batch.h"
 #include "nn_model_parts.h"
-#include "nn_split.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -220,9 +219,20 @@ struct filling {
 	real *pos;
 	uint8_t *img, *fp;
 	float *y;
-	const char **id, **smiles;
-	struct nn_names scaffolds;
+	const char **id, **smiles, **name; /* name, key: of each scaffold, and its hash */
+	uint64_t *key;
 };
+
+/* The first record of the same scaffold, itself at the latest. */
+static int64_t scaffold_put(struct filling *f, int64_t i, const char *name)
+{
+	int64_t j = 0;
+	f->name[i] = name;
+	f->key[i] = rng_hash(name, strlen(name));
+	while (f->key[j] != f->key[i] || strcmp(f->name[j], name))
+		j++;
+	return j;
+}
 
 static int record_put(const struct nn_reading *r, const struct ts_map *m, int64_t i, const struct nn_picture_choice *c,
 		      struct filling *f, struct arena *a, struct err *e)
@@ -261,7 +271,7 @@ static int record_put(const struct nn_reading *r, const struct ts_map *m, int64_
 	if (!rc && r->scaffold) {
 		const char *name;
 		if (!(rc = ts_need_str(m, "scaffold", &name, e)))
-			f->scaffold[i] = nn_names_add(&f->scaffolds, name);
+			f->scaffold[i] = scaffold_put(f, i, name);
 	}
 	return rc;
 }
@@ -286,8 +296,11 @@ static void filling_alloc(const struct nn_reading *r, const struct sizes *s, int
 	ARRAY(f->y, n * r->n_task);
 	if (r->fp)
 		ARRAY(f->fp, n * 256);
-	if (r->scaffold)
+	if (r->scaffold) {
 		ARRAY(f->scaffold, n);
+		ARRAY(f->name, n);
+		ARRAY(f->key, n);
+	}
 #undef ARRAY
 	f->n_edge = s->n_edge;
 }
@@ -315,7 +328,6 @@ int nn_batch_collate(const struct nn_reading *r, const struct ts_map *const *rec
 		ts_need_int(rec[i - 1], "row", &row, NULL);
 		err_add_place(e, "", row, -1);
 	}
-	nn_names_free(&f.scaffolds);
 	if (rc)
 		return rc;
 	b->graph.x = f.x;

@@ -92,7 +92,7 @@ struct nn_batch {
 	int64_t n_task;
 	const float *y;          /* [n_mol, n_task], NaN = missing; NULL: none */
 	const uint8_t *fp;       /* [n_mol, 256] or NULL */
-	const int64_t *scaffold; /* [n_mol] number of the scaffold or NULL */
+	const int64_t *scaffold; /* [n_mol] the first molecule of the same scaffold; or NULL */
 	const int64_t *row;      /* [n_mol] */
 	const char *const *id;   /* [n_mol] */
 	const char *const *smiles;

@@ -3,6 +3,7 @@
  * are not its own) and writes a line with their number to the file ALLOC_LOG each time that it asks for the time.
  */
 #include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <stddef.h>
@@ -57,6 +58,13 @@ void *aligned_alloc(size_t align, size_t n)
 {
 	count(__builtin_return_address(0));
 	return __libc_memalign(align, n);
+}
+
+int posix_memalign(void **p, size_t align, size_t n)
+{
+	count(__builtin_return_address(0));
+	*p = __libc_memalign(align, n);
+	return *p ? 0 : ENOMEM;
 }
 
 void *mmap(void *at, size_t n, int protection, int flags, int fd, off_t offset)
