@@ -90,9 +90,10 @@ static void finish(void *ctx, int64_t part, int64_t from, int64_t to)
 		cpu_line_add(pre + i, l->bias, l->d);
 	if (l->before)
 		cpu_line_add(pre, l->before + at, n);
-	if (!l->linear)
-		row_value(l->f, pre, y, n);
-	else if (y != pre)
+	if (!l->linear) {
+		if (l->f != K_SSP || !cpu_ssp(pre, y, n))
+			row_value(l->f, pre, y, n);
+	} else if (y != pre)
 		memcpy(y, pre, (size_t)n * sizeof *y);
 	if (l->after)
 		cpu_line_add(y, l->after + at, n);
@@ -158,7 +159,7 @@ static void start_back(void *ctx, int64_t part, int64_t from, int64_t to)
 	real *g = j->g + at;
 	if (j->g_after)
 		cpu_line_add(j->g_after + at, g, n);
-	if (!l->linear)
+	if (!l->linear && (!l->by_value || l->f != K_SSP || !cpu_ssp_slope(j->pre + at, g, n)))
 		(l->by_value ? row_slope_by_value : row_slope)(l->f, j->pre + at, g, n);
 	if (j->g_before)
 		cpu_line_add(j->g_before + at, g, n);

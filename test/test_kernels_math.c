@@ -1,5 +1,6 @@
 /* exp and its kin: errors in units of the last place against libm in double, and the same bytes by vectors of any
  * width. */
+#include "cpu.h"
 #include "cpu_math.h"
 #include "tap.h"
 
@@ -189,9 +190,49 @@ static void test_widths(void)
 	free(b);
 }
 
+/* Of every 4001st float x: the largest errors of ssp(x), in units of 2^-24 of it or of its least, -log 2, and of its
+ * slope, in units of 2^-24. Those that lose a NaN count as infinite. */
+static void ssp_errors(double *value, double *slope)
+{
+	enum { MANY = 37 }; /* entries at once: not all registers are full */
+	float x[MANY], y[MANY], g[MANY];
+	*value = *slope = 0;
+	for (uint64_t b = 0; b < UINT64_C(1) << 32;) {
+		for (int i = 0; i < MANY; i++, b += STEP) {
+			x[i] = from_bits((uint32_t)b);
+			g[i] = 1;
+		}
+		cpu_ssp(x, y, MANY);
+		cpu_ssp_slope(y, g, MANY);
+		for (int i = 0; i < MANY; i++) {
+			double at = (double)x[i], want = softplus_true(at) - log(2);
+			bool kept = isnan(at) ? isnan(y[i]) && isnan(g[i]) : !isnan(y[i]) && !isnan(g[i]);
+			double e = isinf(x[i]) ? 0 : fabs((double)y[i] - want) / fmax(fabs(want), log(2));
+			*value = fmax(*value, !kept ? HUGE_VAL : isnan(at) ? 0 : ldexp(e, 24));
+			*slope = fmax(*slope, isnan(at) ? 0 : ldexp(fabs((double)g[i] - sigmoid_true(at)), 24));
+		}
+	}
+}
+
+static void test_ssp(void)
+{
+	float ends[4] = {0, HUGE_VALF, -HUGE_VALF, 1000}, y[4], g[4] = {2, 2, 2, 2};
+	double value, slope;
+	if (!cpu_ssp(ends, y, 4)) {
+		tap_ok(!cpu_ssp_slope(ends, g, 4) && g[0] == 2, "no AVX-512: ssp is that of softplus");
+		return;
+	}
+	tap_ok(y[0] == 0 && isinf(y[1]) && y[2] == -0.693147181F && y[3] == 1000 - 0.693147181F, "ssp at its ends");
+	tap_ok(cpu_ssp_slope(y, g, 4) && g[0] == 1 && g[1] == 2 && g[2] == 0 && g[3] == 2, "its slope there");
+	ssp_errors(&value, &slope);
+	tap_ok(value <= 2.4, "ssp is off by %.2f units at most (bound 2.4), NaN stays NaN", value);
+	tap_ok(slope <= 1.9, "its slope by %.2f (bound 1.9)", slope);
+}
+
 int main(void)
 {
 	test_errors();
+	test_ssp();
 	test_widths();
 	return tap_done();
 }

@@ -1,0 +1,133 @@
+/*
+ * cpu_ssp.c - the shifted softplus and its slope with AVX-512: by a table that lies in registers, and contracted.
+ *
+ * It takes 14 cycles for sixteen entries on a Zen 4, where e^x and a logarithm take 39; the slope 12 where it took 23.
+ * Other processors go by cpu_math.h.
+ */
+#include "cpu.h"
+#include "cpu_tile.h"
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <immintrin.h>
+
+#define AVX512 __attribute__((target("avx512f")))
+#define AVX512_INLINE AVX512 static inline __attribute__((always_inline))
+#define ALL(x) _mm512_set1_ps(x)
+
+/*
+ * log(1 + e^-t) - log 2 = sum over i of terms[i][s] r^i near t = (s + r) / STEP, r in [-1/2, 1/2]: sixteen polynomials
+ * through Chebyshev's points, off by 5e-8 at most; the first is 0 at 0, the last -log 2 from TOP on.
+ */
+enum { TERMS = 7 };
+#define STEP 0.890625F
+#define TOP 17.403F
+static const float terms[TERMS][TILE_LANES] = {
+    {0.0F, -0.411459118F, -0.592521608F, -0.659283102F, -0.682002664F, -0.689507484F, -0.691961467F, -0.692761242F,
+     -0.693021595F, -0.693106294F, -0.693133891F, -0.693142831F, -0.693145752F, -0.693146706F, -0.693147004F,
+     -0.693147182F},
+    {-0.561403513F, -0.275639147F, -0.107484512F, -0.0373861976F, -0.0124437036F, -0.00407924876F, -0.00133050687F,
+     -0.000433246983F, -0.000141000201F, -4.58804461e-05F, -1.49283123e-05F, -4.85719693e-06F, -1.58036755e-06F,
+     -5.14197097e-07F, -1.67301891e-07F, -5.44342207e-08F},
+    {0.157586843F, 0.116756335F, 0.0545657501F, 0.0202898812F, 0.00690851407F, 0.00228178338F, 0.000746065693F,
+     0.00024313241F, 7.9148027e-05F, 2.57563788e-05F, 8.38069172e-06F, 2.72683428e-06F, 8.872222e-07F, 2.88671771e-07F,
+     9.39238092e-08F, 3.05595442e-08F},
+    {2.31895365e-06F, -0.0222380683F, -0.0165147949F, -0.00708859041F, -0.00252823229F, -0.000847726245F,
+     -0.000278540538F, -9.09174341e-05F, -2.9612147e-05F, -9.63802268e-06F, -3.1362224e-06F, -1.02045419e-06F,
+     -3.32024172e-07F, -1.08029525e-07F, -3.51490925e-08F, -1.14362955e-08F},
+    {-0.00829672627F, -0.00136784872F, 0.00275530084F, 0.00172009936F, 0.00067807443F, 0.000234506006F, 7.78200483e-05F,
+     2.54826155e-05F, 8.30843965e-06F, 2.70510873e-06F, 8.8034227e-07F, 2.86453286e-07F, 9.32041075e-08F,
+     3.03256016e-08F, 9.86692061e-09F, 3.21035509e-09F},
+    {6.55947952e-05F, 0.00167325872F, 6.0515642e-05F, -0.000270861696F, -0.000139205804F, -5.16724576e-05F,
+     -1.75252735e-05F, -5.77891797e-06F, -1.88843626e-06F, -6.15298745e-07F, -2.00288667e-07F, -6.51766925e-08F,
+     -2.12072582e-08F, -6.90021285e-09F, -2.24510077e-09F, -7.30478844e-10F},
+    {0.000606765447F, -0.000210547252F, -0.000169359701F, 1.28988131e-05F, 2.08521797e-05F, 9.05149136e-06F,
+     3.20512186e-06F, 1.07109474e-06F, 3.51514018e-07F, 1.146907e-07F, 3.73502971e-08F, 1.21560815e-08F,
+     3.95554611e-09F, 1.28703737e-09F, 4.1876147e-10F, 1.36250858e-10F},
+};
+
+AVX512_INLINE __m512 term(int i, __m512 segment)
+{
+	return _mm512_permutexvar_ps(_mm512_castps_si512(segment), _mm512_loadu_ps(terms[i]));
+}
+
+/* What is not a number is the second of max, and stays. */
+AVX512_INLINE __m512 ssp(__m512 x)
+{
+	const __m512 round = ALL(12582912.0F), q = _mm512_min_ps(ALL(TOP), _mm512_abs_ps(x));
+	const __m512 s = _mm512_fmadd_ps(q, ALL(STEP), round),
+		     r = _mm512_fmsub_ps(q, ALL(STEP), _mm512_sub_ps(s, round));
+	const __m512 square = _mm512_mul_ps(r, r);
+	__m512 y = _mm512_fmadd_ps(term(5, s), r, term(4, s));
+	y = _mm512_fmadd_ps(term(6, s), square, y);
+	y = _mm512_fmadd_ps(y, square, _mm512_fmadd_ps(term(3, s), r, term(2, s)));
+	y = _mm512_fmadd_ps(y, square, _mm512_fmadd_ps(term(1, s), r, term(0, s)));
+	return _mm512_add_ps(y, _mm512_max_ps(_mm512_setzero_ps(), x));
+}
+
+/* 1 - e^-y / 2 */
+AVX512_INLINE __m512 slope(__m512 y)
+{
+	const __m512 round = ALL(12582912.0F + 127), x = _mm512_min_ps(ALL(86), y);
+	const __m512 t = _mm512_fnmadd_ps(x, ALL(1.44269504F), round);
+	const __m512 r = _mm512_fmadd_ps(_mm512_sub_ps(t, round), ALL(0.693147181F), x), square = _mm512_mul_ps(r, r);
+	__m512 p = _mm512_fnmadd_ps(ALL(8.37482419e-3F), r, ALL(4.16682251e-2F)); /* e^-r, minimax */
+	p = _mm512_fmadd_ps(ALL(1.38368492e-3F), square, p);
+	p = _mm512_fmadd_ps(p, square, _mm512_fnmadd_ps(ALL(1.66664198e-1F), r, ALL(4.99999911e-1F)));
+	p = _mm512_fmadd_ps(p, square, _mm512_sub_ps(ALL(1), r));
+	const __m512i power = _mm512_slli_epi32(_mm512_castps_si512(t), 23); /* of 2, biased as exponents are */
+	return _mm512_fnmadd_ps(_mm512_mul_ps(p, _mm512_castsi512_ps(power)), ALL(0.5F), ALL(1));
+}
+
+AVX512_INLINE __mmask16 first(int64_t n)
+{
+	return n < TILE_LANES ? (__mmask16)((1U << n) - 1) : (__mmask16)0xffff;
+}
+
+AVX512 static void values(const float *x, float *y, int64_t n)
+{
+	for (int64_t i = 0; i < n; i += TILE_LANES) {
+		const __mmask16 there = first(n - i);
+		_mm512_mask_storeu_ps(y + i, there, ssp(_mm512_maskz_loadu_ps(there, x + i)));
+	}
+}
+
+AVX512 static void slopes(const float *y, float *g, int64_t n)
+{
+	for (int64_t i = 0; i < n; i += TILE_LANES) {
+		const __mmask16 there = first(n - i);
+		const __m512 s = slope(_mm512_maskz_loadu_ps(there, y + i));
+		_mm512_mask_storeu_ps(g + i, there, _mm512_mul_ps(_mm512_maskz_loadu_ps(there, g + i), s));
+	}
+}
+
+#else
+
+static void values(const float *x, float *y, int64_t n)
+{
+	(void)x, (void)y, (void)n;
+}
+static void slopes(const float *y, float *g, int64_t n)
+{
+	(void)y, (void)g, (void)n;
+}
+
+#endif
+
+static bool works(void)
+{
+	return sizeof(real) == sizeof(float) && cpu_tile_works();
+}
+
+bool cpu_ssp(const real *x, real *y, int64_t n)
+{
+	if (works())
+		values((const void *)x, (void *)y, n);
+	return works();
+}
+
+bool cpu_ssp_slope(const real *y, real *g, int64_t n)
+{
+	if (works())
+		slopes((const void *)y, (void *)g, n);
+	return works();
+}
