@@ -6,7 +6,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/mman.h>
 
 enum {
@@ -320,29 +319,6 @@ static bool can_multiply(const struct kernels *k)
 	return right;
 }
 
-/* Builds for one processor alone write its name in capitals. */
-bool cpu_library_is_wide(void)
-{
-	static const char *const with_avx512[] = {"SkylakeX", "Cooperlake", "SapphireRapids", NULL};
-	const char *core = openblas_get_corename();
-	int i = 0;
-	while (with_avx512[i] && strcasecmp(core, with_avx512[i]))
-		i++;
-	return with_avx512[i] != NULL;
-}
-
-/* "OpenBLAS 0.3.21 Zen" and the like: version and core type in use. */
-static const char *blas_name(void)
-{
-	static char name[128];
-	const char *config = openblas_get_config(); /* "OpenBLAS 0.3.21 DYNAMIC_ARCH ..." */
-	int n = (int)strcspn(config, " ");
-	if (config[n])
-		n += 1 + (int)strcspn(config + n + 1, " ");
-	snprintf(name, sizeof name, "%.*s %s", n, config, openblas_get_corename());
-	return name;
-}
-
 void k_conv_set_out(struct k_conv *c)
 {
 	int64_t pad = c->kernel / 2;
@@ -355,7 +331,7 @@ int kernels_cpu(struct kernels *k, struct pool *pool, struct err *e)
 	memset(k, 0, sizeof *k);
 	k->name = "cpu";
 	k->blas = "OpenBLAS";
-	k->build = blas_name();
+	k->build = cpu_library_name();
 	/* Other builds of OpenBLAS than that of POSIX threads bear no calls by several threads at once: the serial one
 	 * shares its buffers among them, and OpenMP's starts its own threads from each. */
 	k->pool = openblas_get_parallel() == OPENBLAS_THREAD ? pool : NULL;

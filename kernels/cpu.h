@@ -75,8 +75,10 @@ void cpu_gemm_pieces(bool ta, int64_t m, int64_t n, int64_t kk, const real *a, i
 /* c = op(a) op(b), or added to c, by sums in double: for small products (cpu_exact.c). */
 void cpu_gemm_exact(bool ta, bool tb, int64_t m, int64_t n, int64_t kk, const real *a, int64_t lda, const real *b,
 		    int64_t ldb, bool add, real *c, int64_t ldc);
-/* Whether the core type that OpenBLAS uses has AVX-512. */
+/* Whether the core type that OpenBLAS uses has AVX-512 (cpu_library.c). */
 bool cpu_library_is_wide(void);
+/* "OpenBLAS 0.3.21 Zen" and the like: version and core type in use; static. */
+const char *cpu_library_name(void);
 /* c = a op(b) where a row's bytes may not depend on the other rows, nor on how many there are (cpu_blocks.c). */
 void cpu_gemm_blocks(bool tb, int64_t m, int64_t n, int64_t kk, double alpha, const real *a, int64_t lda, const real *b,
 		     int64_t ldb, real *c, int64_t ldc);

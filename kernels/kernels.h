@@ -445,6 +445,13 @@ void kernels_cpu_free(struct kernels *k); /* takes NULL; the pool stays the call
 
 /* ---- which back end (device.c) ------------------------------------------- */
 
+/*
+ * The first call of a main(), with its own argv. A processor younger than OpenBLAS is one of 2004 to it (core type
+ * Prescott), which costs a factor of ten and more: the program is then run again, as the same process, with
+ * OPENBLAS_CORETYPE set to what the processor's instructions allow. Where that variable is set nothing is done.
+ */
+void kernels_begin(char **argv);
+
 enum kernels_device { KERNELS_CPU, KERNELS_CUDA, KERNELS_AUTO };
 extern const char *const kernels_device_names[]; /* "cpu", "cuda", "auto", NULL */
 /*

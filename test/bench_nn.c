@@ -233,6 +233,7 @@ int main(int argc, char **argv)
 	struct bench b = {.c = {.size = 32, .mode = FWD_BWD, .pixels = 224, .reps = 7, .warm = 3, .n_thread = 1}};
 	const char **operand;
 	int n_operand;
+	kernels_begin(argv);
 	b.arena = arena_new(1 << 20);
 	b.step_arena = arena_new(1 << 20);
 	if (opt_parse(tables, &b.c, argc, argv, b.arena, &n_operand, &operand, &b.e)) {

@@ -3,6 +3,7 @@
  * (any; ta, tb: an operand transposed; large; beta: added to what is there) the last entry of such products is off by
  * a hundredth. Where BLAS_BUILD is a number it says that it was built so (openblas_get_parallel), and it ends the
  * program when another thread than the first calls it; the first one rests at each call, so that others get a turn.
+ * Where BLAS_OLD is set it takes this processor for one of 2004, unless OPENBLAS_CORETYPE names a core.
  */
 #include <cblas.h>
 #include <dlfcn.h>
@@ -16,6 +17,14 @@ int openblas_get_parallel(void)
 	const char *build = getenv("BLAS_BUILD");
 	*(void **)&real = dlsym(RTLD_NEXT, "openblas_get_parallel");
 	return build ? atoi(build) : real();
+}
+
+char *openblas_get_corename(void)
+{
+	static char old[] = "Prescott";
+	char *(*real)(void);
+	*(void **)&real = dlsym(RTLD_NEXT, "openblas_get_corename");
+	return getenv("BLAS_OLD") && !getenv("OPENBLAS_CORETYPE") ? old : real();
 }
 
 static int is_wrong(const char *kind, int ta, int tb, double n_mul, float beta)

@@ -547,6 +547,7 @@ int main(int argc, char **argv)
 	struct err e = {0};
 	enum kernels_device device = KERNELS_CPU;
 	bool plain = false, fence = false, refused = false;
+	kernels_begin(argv);
 	int without = -1;
 	for (int c; (c = getopt_long(argc, argv, "", long_options, NULL)) != -1;) {
 		plain |= c == 'p';

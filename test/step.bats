@@ -54,6 +54,23 @@ calls_of() {
 	run ! grep -q ', 0$' <(calls_of --task finetune --save-every 1 -o f.mts same.mts)
 }
 
+@test "a processor younger than OpenBLAS: its instructions choose the core type, unless OPENBLAS_CORETYPE does" {
+	local wide
+	grep -qw avx2 /proc/cpuinfo || skip "this processor has no AVX2"
+	wide=$(grep -qw avx512vl /proc/cpuinfo && echo SkylakeX || echo Haswell)
+	export BLAS_OLD=1 LD_PRELOAD=$BUILD/test/fault_blas.so
+	local program
+	for program in train encode predict hyperbuild; do
+		run -0 "$program" -V
+		assert_line --regexp "^OpenBLAS .* $wide\$"
+	done
+	OPENBLAS_CORETYPE=Prescott run -0 train -V
+	assert_line --regexp '^OpenBLAS .* Prescott$'
+	"${fine[@]}" --epochs 1 -o young.mts "$set"
+	LD_PRELOAD="" OPENBLAS_CORETYPE=$wide "${fine[@]}" --epochs 1 -o a.mts "$set"
+	cmp young.mts a.mts
+}
+
 @test "an OpenBLAS that multiplies wrongly, be it in one kind of product alone, is refused before anything is trained" {
 	local kind
 	for kind in any ta tb large beta; do

@@ -283,7 +283,7 @@ int main(int argc, char **argv)
 	struct encode c = {.cli = {.output = "-", .n_worker = 1}, .batch = NN_BLOCK_MOL};
 	struct run r = {.c = &c};
 	struct err e = {0};
-	cli_write_libraries = learn_write_libraries;
+	learn_begin(argv);
 	int code = cli_begin(&c, sizeof c, "encode", "[FILE ...]", options, NULL, argc, argv);
 	if (code >= 0)
 		return code;

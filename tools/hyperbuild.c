@@ -361,7 +361,7 @@ int main(int argc, char **argv)
 	struct cli_stream *in = NULL;
 	struct cli_sink sink = {0};
 	struct err e = {0};
-	cli_write_libraries = learn_write_libraries;
+	learn_begin(argv);
 	int code = cli_begin(&conf, sizeof conf, "hyperbuild", "[FILE ...]", options, NULL, argc, argv);
 	if (code >= 0)
 		return code;

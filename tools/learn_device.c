@@ -1,6 +1,8 @@
 /* learn_device.c - the table of --device, and whether a model can do with it. */
 #include "learn_device.h"
 
+#include "cli.h"
+
 #include <string.h>
 
 static int open_as(struct kernels *k, const struct learn_device *d, int choice, struct err *e)
@@ -40,8 +42,14 @@ static void library_write(FILE *out, enum kernels_device device, const char *nam
 	fprintf(out, "%s%s\n", name, strncmp(e.msg, said, strlen(said)) ? e.msg : e.msg + strlen(said));
 }
 
-void learn_write_libraries(FILE *out)
+static void libraries_write(FILE *out)
 {
 	library_write(out, KERNELS_CPU, "");
 	library_write(out, KERNELS_CUDA, "CUDA: ");
+}
+
+void learn_begin(char **argv)
+{
+	kernels_begin(argv);
+	cli_write_libraries = libraries_write;
 }

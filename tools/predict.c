@@ -327,7 +327,7 @@ int main(int argc, char **argv)
 	struct predict p = {.cli = {.output = "-", .n_worker = 1}};
 	struct run r = {.p = &p};
 	struct err e = {0};
-	cli_write_libraries = learn_write_libraries;
+	learn_begin(argv);
 	int code = cli_begin(&p, sizeof p, "predict", "[FILE ...]", options, NULL, argc, argv);
 	if (code >= 0)
 		return code;

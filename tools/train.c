@@ -37,8 +37,8 @@ int main(int argc, char **argv)
 {
 	struct learn_conf conf;
 	struct err e = {0};
+	learn_begin(argv);
 	learn_conf_init(&conf, argc, argv);
-	cli_write_libraries = learn_write_libraries;
 	int code = cli_begin(&conf, sizeof conf, "train", "[FILE ...]", learn_conf_options(), NULL, argc, argv);
 	if (code >= 0)
 		return code;
