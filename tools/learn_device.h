@@ -15,8 +15,8 @@ struct learn_device {
 	bool plain; /* --plain */
 	struct pool *pool;
 };
-/* The first call of a main(), with its own argv: kernels_begin, and what -V says of the library of products (its version
- * and core) and of the plug-in for CUDA. */
+/* The first call of a main(), with its own argv: kernels_begin, and what -V says of the library of products (its
+ * version and core) and of the plug-in for CUDA. */
 void learn_begin(char **argv);
 int learn_device_open(struct kernels *k, const struct learn_device *d, struct err *e);
 /* Once the model is known, and before it is built: auto goes back to the CPU where the device lacks an operation. */
