@@ -27,6 +27,7 @@ struct nn_param {
 	    frozen; /* the optimiser leaves it alone; a BatchNorm whose running mean is frozen works by what it holds */
 	real *value; /* [n], back-end memory */
 	real *grad;  /* [n], NULL for state */
+	bool unset;  /* nobody has written the zeros of grad yet */
 };
 struct nn_params; /* ordered set of parameters; owns their memory */
 struct nn_params *nn_params_new(const struct kernels *k);
@@ -37,7 +38,10 @@ struct nn_param *nn_params_at(const struct nn_params *ps, int i);              /
 struct nn_param *nn_params_find(const struct nn_params *ps, const char *name); /* NULL: none */
 /* Adds a zeroed parameter; the name is copied and must be new. */
 struct nn_param *nn_params_add(struct nn_params *ps, const char *name, bool is_state, int n_dim, const int64_t *shape);
+/* Gradients are zeros, though what is in memory may be written only as they are added to. Who reads them settles them
+ * first, as nn_optim_step does. */
 void nn_params_zero_grad(struct nn_params *ps);
+void nn_params_settle_grad(struct nn_params *ps);
 /* Starting values; each parameter draws from its own stream of the seed, keyed by its name, so that adding a layer
  * changes no other. */
 void nn_init_normal(struct nn_params *ps, struct nn_param *p, uint64_t seed, double mean, double sd);
@@ -51,6 +55,7 @@ struct nn_var {
 	real *v;              /* [n, d] value, back-end memory */
 	real *g;              /* [n, d] gradient, NULL where none is wanted */
 	bool unset;           /* nothing is in g yet: nn_var_unset */
+	struct nn_param *of;  /* whose value and gradient these are, or NULL */
 	struct nn_var *fresh; /* the tape's: the next whose g is still to be zeroed */
 };
 struct nn_tape;
@@ -86,7 +91,7 @@ uint64_t nn_tape_stream(struct nn_tape *t, uint64_t *seed);
  */
 struct nn_var *nn_var_new(struct nn_tape *t, int64_t n, int64_t d, bool want_grad);
 /* Leaves the gradient of x as it is until then, since the first that adds to it writes it instead. For what is read by
- * nn_dense, nn_table_rows and nn_table_sum alone, and by one at least: no others ask. Returns x. */
+ * nn_dense, nn_matmul, nn_table_rows and nn_table_sum alone, and by one at least: no others ask. Returns x. */
 struct nn_var *nn_var_unset(struct nn_var *x);
 /* Whether x->g is to be added to; from now on it is. What reads x asks before it writes x->g. */
 bool nn_var_adds(struct nn_var *x);

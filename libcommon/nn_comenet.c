@@ -52,7 +52,7 @@ static struct nn_var *plain_block(struct nn_tape *t, struct nn_params *ps, const
  */
 static struct nn_var *fold(struct nn_tape *t, struct nn_var *a, struct nn_var *b)
 {
-	return nn_matmul(t, a, false, b, false);
+	return nn_var_unset(nn_matmul(t, a, false, b, false));
 }
 static struct nn_var *fold_bias(struct nn_tape *t, struct nn_var *a_weight, struct nn_var *b_bias,
 				struct nn_var *a_bias)
@@ -68,7 +68,8 @@ static bool folds(const struct kernels *k, const struct nn_var *x, int64_t width
 static struct nn_var *filter_weights(struct nn_tape *t, struct nn_params *ps, const char *prefix, int c)
 {
 	struct nn_name in = nn_name("%slin_feature%d", prefix, c);
-	return nn_matmul(t, use(t, ps, in.s, ".lin1.weight"), true, use(t, ps, in.s, ".lin2.weight"), true);
+	return nn_matmul(t, nn_weight(t, ps, nn_name("%s.lin1", in.s).s), true,
+			 nn_weight(t, ps, nn_name("%s.lin2", in.s).s), true);
 }
 
 static struct nn_var *quick_conv(struct nn_tape *t, struct nn_params *ps, const char *prefix, int c, struct nn_var *x,
@@ -77,8 +78,9 @@ static struct nn_var *quick_conv(struct nn_tape *t, struct nn_params *ps, const 
 	struct nn_name conv = nn_name("%sconv%d", prefix, c), lin = nn_name("%slin%d", prefix, c);
 	/* filters are linear in the features, so that none needs to be stored */
 	struct nn_var *h = nn_var_unset(nn_feature_sum(t, pairs, x, feature, filter_weights(t, ps, prefix, c)));
-	struct nn_var *rel = use(t, ps, conv.s, ".lin_rel.weight"), *root = use(t, ps, conv.s, ".lin_root.weight");
-	struct nn_var *bias = use(t, ps, conv.s, ".lin_rel.bias"), *last = use(t, ps, lin.s, ".weight");
+	struct nn_var *rel = nn_weight(t, ps, nn_name("%s.lin_rel", conv.s).s);
+	struct nn_var *root = nn_weight(t, ps, nn_name("%s.lin_root", conv.s).s);
+	struct nn_var *bias = use(t, ps, conv.s, ".lin_rel.bias"), *last = nn_weight(t, ps, lin.s);
 	bool folded = folds(nn_tape_kernels(t), h, last->n);
 	struct nn_dense l = {.n_in = 2,
 			     .in = {{h, folded ? fold(t, last, rel) : rel}, {x, folded ? fold(t, last, root) : root}},
@@ -109,7 +111,7 @@ static struct nn_var *first_conv(struct nn_tape *t, struct nn_params *ps, const 
 				 const struct nn_elements *e, struct nn_var *x, const real *sum, int n_feature)
 {
 	struct nn_name conv = nn_name("%sconv%d", prefix, c), lin = nn_name("%slin%d", prefix, c);
-	struct nn_var *last = use(t, ps, lin.s, ".weight");
+	struct nn_var *last = nn_weight(t, ps, lin.s);
 	struct nn_var *rel = nn_matmul(t, each_with_each(t, x, filter_weights(t, ps, prefix, c)), false,
 				       use(t, ps, conv.s, ".lin_rel.weight"), true);
 	struct nn_var *root = nn_dense(t, &(struct nn_dense){.n_in = 1,
@@ -154,12 +156,12 @@ static struct nn_var *quick_block(struct nn_tape *t, struct nn_params *ps, const
 static struct nn_var *after_final(struct nn_tape *t, struct nn_params *ps, const char *prefix, const char *name,
 				  struct nn_var *h)
 {
-	struct nn_var *final = use(t, ps, prefix, "final.weight"), *bias = use(t, ps, prefix, "final.bias");
-	struct nn_var *w = use(t, ps, name, ".weight");
+	struct nn_var *w = nn_weight(t, ps, name);
 	if (!folds(nn_tape_kernels(t), h, w->n)) {
 		h = nn_dense_named(t, ps, nn_name("%sfinal", prefix).s, h, -1, NULL);
 		return nn_dense_named(t, ps, name, nn_var_unset(h), NN_SWISH, NULL);
 	}
+	struct nn_var *final = nn_weight(t, ps, nn_name("%sfinal", prefix).s), *bias = use(t, ps, prefix, "final.bias");
 	return nn_dense(t, &(struct nn_dense){.n_in = 1,
 					      .in = {{.x = h, .w = fold(t, w, final)}},
 					      .bias = fold_bias(t, w, bias, use(t, ps, name, ".bias")),

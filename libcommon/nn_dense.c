@@ -26,8 +26,8 @@ static void dense_back(struct nn_tape *t, void *ctx)
 			k->gemm(k, false, false, n, in->x->d, d, 1, g, d, in->w->v + in->column, in->w->d,
 				nn_var_adds(in->x), in->x->g, in->x->d);
 		if (in->w->g)
-			k->gemm(k, true, false, d, in->x->d, n, 1, g, d, in->x->v, in->x->d, 1, in->w->g + in->column,
-				in->w->d);
+			k->gemm(k, true, false, d, in->x->d, n, 1, g, d, in->x->v, in->x->d, nn_var_adds(in->w),
+				in->w->g + in->column, in->w->d);
 	}
 }
 
@@ -79,15 +79,19 @@ struct nn_var *nn_dense(struct nn_tape *t, const struct nn_dense *l)
 	return y;
 }
 
+struct nn_var *nn_weight(struct nn_tape *t, struct nn_params *ps, const char *name)
+{
+	return nn_var_unset(nn_use(t, nn_params_find(ps, nn_name("%s.weight", name).s)));
+}
+
 struct nn_var *nn_dense_named(struct nn_tape *t, struct nn_params *ps, const char *name, struct nn_var *x, int act,
 			      struct nn_var *after)
 {
 	struct nn_param *bias = nn_params_find(ps, nn_name("%s.bias", name).s);
-	return nn_dense(
-	    t, &(struct nn_dense){.n_in = 1,
-				  .in = {{.x = x, .w = nn_use(t, nn_params_find(ps, nn_name("%s.weight", name).s))}},
-				  .bias = bias ? nn_use(t, bias) : NULL,
-				  .after = after,
-				  .linear = act < 0,
-				  .f = act < 0 ? NN_RELU : (enum nn_act)act});
+	return nn_dense(t, &(struct nn_dense){.n_in = 1,
+					      .in = {{.x = x, .w = nn_weight(t, ps, name)}},
+					      .bias = bias ? nn_use(t, bias) : NULL,
+					      .after = after,
+					      .linear = act < 0,
+					      .f = act < 0 ? NN_RELU : (enum nn_act)act});
 }

@@ -47,6 +47,8 @@ struct nn_dense {
 	enum nn_act f;
 };
 struct nn_var *nn_dense(struct nn_tape *t, const struct nn_dense *l);
+/* NAME.weight with its gradient unset (nn_var_unset): for nn_dense, all columns at once, and nn_matmul. */
+struct nn_var *nn_weight(struct nn_tape *t, struct nn_params *ps, const char *name);
 /* f(x through NAME) + after; act: an enum nn_act, or -1 for the identity; after may be NULL. */
 struct nn_var *nn_dense_named(struct nn_tape *t, struct nn_params *ps, const char *name, struct nn_var *x, int act,
 			      struct nn_var *after);

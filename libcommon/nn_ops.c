@@ -129,13 +129,13 @@ static void matmul_back(struct nn_tape *t, void *ctx)
 	int64_t m = y->n, n = y->d, kk = r->ta ? a->n : a->d;
 	/* y = A B: g_A = g_y B^T, g_B = A^T g_y; of a stored transpose, the transpose of that. */
 	if (a->g && !r->ta)
-		k->gemm(k, false, !r->tb, m, kk, n, 1, y->g, n, b->v, b->d, 1, a->g, a->d);
+		k->gemm(k, false, !r->tb, m, kk, n, 1, y->g, n, b->v, b->d, nn_var_adds(a), a->g, a->d);
 	if (a->g && r->ta)
-		k->gemm(k, r->tb, true, kk, m, n, 1, b->v, b->d, y->g, n, 1, a->g, a->d);
+		k->gemm(k, r->tb, true, kk, m, n, 1, b->v, b->d, y->g, n, nn_var_adds(a), a->g, a->d);
 	if (b->g && !r->tb)
-		k->gemm(k, !r->ta, false, kk, n, m, 1, a->v, a->d, y->g, n, 1, b->g, b->d);
+		k->gemm(k, !r->ta, false, kk, n, m, 1, a->v, a->d, y->g, n, nn_var_adds(b), b->g, b->d);
 	if (b->g && r->tb)
-		k->gemm(k, true, r->ta, n, kk, m, 1, y->g, n, a->v, a->d, 1, b->g, b->d);
+		k->gemm(k, true, r->ta, n, kk, m, 1, y->g, n, a->v, a->d, nn_var_adds(b), b->g, b->d);
 }
 
 struct nn_var *nn_matmul(struct nn_tape *t, struct nn_var *a, bool ta, struct nn_var *b, bool tb)
@@ -175,7 +175,7 @@ struct nn_var *nn_bias(struct nn_tape *t, struct nn_var *y, struct nn_param *bia
 
 struct nn_var *nn_linear(struct nn_tape *t, struct nn_var *x, struct nn_param *weight, struct nn_param *bias)
 {
-	struct nn_var *y = nn_matmul(t, x, false, nn_use(t, weight), true);
+	struct nn_var *y = nn_matmul(t, x, false, nn_var_unset(nn_use(t, weight)), true);
 	return bias ? nn_bias(t, y, bias) : y;
 }
 

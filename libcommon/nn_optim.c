@@ -62,6 +62,7 @@ void nn_optim_free(struct nn_optim *o)
 int nn_optim_step(struct nn_optim *o, double lr, double *norm, struct err *e)
 {
 	double sum = 0;
+	nn_params_settle_grad(o->ps);
 	for (int i = 0; i < o->n; i++) {
 		const struct nn_param *p = nn_params_at(o->ps, i);
 		if (!p->is_state && !p->frozen)

@@ -97,8 +97,17 @@ struct nn_param *nn_params_add(struct nn_params *ps, const char *name, bool is_s
 void nn_params_zero_grad(struct nn_params *ps)
 {
 	for (int i = 0; i < ps->n; i++)
-		if (ps->item[i]->grad)
-			ps->k->fill(ps->k, ps->item[i]->grad, ps->item[i]->n, 0);
+		ps->item[i]->unset = ps->item[i]->grad != NULL;
+}
+
+void nn_params_settle_grad(struct nn_params *ps)
+{
+	for (int i = 0; i < ps->n; i++) {
+		struct nn_param *p = ps->item[i];
+		if (p->unset)
+			ps->k->fill(ps->k, p->grad, p->n, 0);
+		p->unset = false;
+	}
 }
 
 static void init_draw(struct nn_params *ps, struct nn_param *p, uint64_t seed, double shift, double scale, bool normal)

@@ -139,27 +139,25 @@ static bool fold_pays(struct nn_tape *t, const struct schnet *c, const struct nn
 static struct nn_var *lin1_folded(struct nn_tape *t, struct nn_params *ps, const char *lin1, const char *lin,
 				  struct nn_var *before, struct nn_var *s)
 {
-	struct nn_var *a = nn_use(t, nn_params_find(ps, nn_name("%s.weight", lin1).s));
-	struct nn_var *l = nn_use(t, nn_params_find(ps, nn_name("%s.weight", lin).s));
+	struct nn_var *a = nn_weight(t, ps, lin1), *l = nn_weight(t, ps, lin);
 	struct nn_var *bias = nn_use(t, nn_params_find(ps, nn_name("%s.bias", lin).s));
-	return nn_dense(
-	    t, &(struct nn_dense){.n_in = 2,
-				  .in = {{.x = before, .w = a}, {.x = s, .w = nn_matmul(t, a, false, l, false)}},
-				  .bias = nn_matmul(t, bias, false, a, true),
-				  .linear = true});
+	return nn_dense(t, &(struct nn_dense){.n_in = 2,
+					      .in = {{.x = before, .w = a},
+						     {.x = s, .w = nn_var_unset(nn_matmul(t, a, false, l, false))}},
+					      .bias = nn_matmul(t, bias, false, a, true),
+					      .linear = true});
 }
 
 /* h + lin s, of which nothing reads h later. */
 static struct nn_var *residual(struct nn_tape *t, struct nn_params *ps, const char *lin, struct nn_var *s,
 			       struct nn_var *h)
 {
-	return nn_dense(
-	    t, &(struct nn_dense){.n_in = 1,
-				  .in = {{.x = s, .w = nn_use(t, nn_params_find(ps, nn_name("%s.weight", lin).s))}},
-				  .bias = nn_use(t, nn_params_find(ps, nn_name("%s.bias", lin).s)),
-				  .after = h,
-				  .after_ends = true,
-				  .linear = true});
+	return nn_dense(t, &(struct nn_dense){.n_in = 1,
+					      .in = {{.x = s, .w = nn_weight(t, ps, lin)}},
+					      .bias = nn_use(t, nn_params_find(ps, nn_name("%s.bias", lin).s)),
+					      .after = h,
+					      .after_ends = true,
+					      .linear = true});
 }
 
 /*

@@ -161,7 +161,7 @@ struct nn_var *nn_var_new(struct nn_tape *t, int64_t n, int64_t d, bool want_gra
 static void zero_fresh(struct nn_tape *t)
 {
 	for (struct nn_var *x = t->fresh; x; x = x->fresh)
-		if (!x->unset)
+		if (!x->unset && (!x->of || !nn_var_adds(x)))
 			t->k->fill(t->k, x->g, x->n * x->d, 0);
 	t->fresh = NULL;
 }
@@ -174,8 +174,8 @@ struct nn_var *nn_var_unset(struct nn_var *x)
 
 bool nn_var_adds(struct nn_var *x)
 {
-	bool adds = !x->unset;
-	x->unset = false;
+	bool *unset = x->of ? &x->of->unset : &x->unset, adds = !*unset;
+	*unset = false;
 	return adds;
 }
 
@@ -208,8 +208,12 @@ struct nn_var *nn_use(struct nn_tape *t, struct nn_param *p)
 {
 	struct nn_var *x = arena_alloc(t->arena, sizeof *x);
 	int64_t rows = p->n_dim > 1 ? p->shape[0] : 1;
-	*x = (struct nn_var){.n = rows, .d = rows ? p->n / rows : 0, .v = p->value};
-	x->g = t->want_grad && !p->frozen ? p->grad : NULL;
+	*x = (struct nn_var){.n = rows, .d = rows ? p->n / rows : 0, .v = p->value, .of = p};
+	if (t->want_grad && !p->frozen && p->grad) {
+		x->g = p->grad;
+		x->fresh = t->fresh;
+		t->fresh = x;
+	}
 	return x;
 }
 

@@ -350,6 +350,7 @@ void golden_gradient(struct golden *g, const char *name, const real *value, int6
 void golden_gradients_compared(struct golden *g)
 {
 	g->backward_done = true;
+	nn_params_settle_grad(g->ps);
 }
 
 static void compare_gradients(struct golden *g)

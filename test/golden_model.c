@@ -170,6 +170,7 @@ static void compare_first(struct golden *g, struct nn_model *m, const struct nn_
 	golden_output(g, "r", r);
 	golden_output(g, "aligned", nn_add(golden_tape(g), m->last.g, r));
 	compare_balance(g, m, b);
+	nn_params_settle_grad(m->ps);
 	for (int i = 0; i < nn_params_count(m->ps); i++) {
 		const struct nn_param *p = nn_params_at(m->ps, i);
 		if (!p->is_state)

@@ -105,6 +105,7 @@ static struct result run(const struct kernels *k, const struct shape *s, enum mo
 		r.y = copy_of(y->v, r.n);
 	}
 	r.n_param = nn_params_count(ps);
+	nn_params_settle_grad(ps);
 	for (int i = 0; i < r.n_param; i++) {
 		const struct nn_param *p = nn_params_at(ps, i);
 		r.param[i].n = p->n;

@@ -53,6 +53,7 @@ static void step(const struct kernels *k, const struct nn_geom_config *c, const 
 	nn_download(t, y, out->y);
 	nn_seed_grad(t, y, g);
 	nn_backward_run(t);
+	nn_params_settle_grad(ps);
 	nn_tape_free(t);
 }
 

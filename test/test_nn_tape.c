@@ -191,6 +191,7 @@ static void test_statistics(void)
 	y = nn_linear_named(w.t, w.ps, "lin", nn_input(w.t, x, N, D));
 	nn_seed_grad(w.t, y, x);
 	nn_backward_run(w.t);
+	nn_params_settle_grad(w.ps);
 	tap_ok(weight->grad[0] == 0 && bias->grad[0] != 0, "a frozen weight gets no gradient, its bias does");
 	world_close(&w);
 }
@@ -202,6 +203,67 @@ static void test_loss_not_finite(void)
 	const real bad = (real)NAN;
 	world_open(&w, NULL);
 	tap_ok(nn_backward(w.t, nn_input_grad(w.t, &bad, 1, 1), &e) == ERR_NUMERIC, "a loss that is NaN is an error");
+	world_close(&w);
+}
+
+/* x through "once" and twice through "both", whose weight is also multiplied by 2, backward `times` times. */
+static void run_linear(struct world *w, const real *x, int times)
+{
+	const char *names[] = {"both", "both", "once"};
+	for (int i = 0; i < times; i++) {
+		nn_tape_begin(w->t, true, 1, 0);
+		struct nn_var *sum =
+		    nn_sum(w->t, nn_scale(w->t, nn_use(w->t, nn_params_find(w->ps, "both.weight")), 2));
+		for (int l = 0; l < 3; l++) {
+			struct nn_var *in = nn_input(w->t, x + l, N, D);
+			struct nn_var *y = l ? nn_linear_named(w->t, w->ps, names[l], in)
+					     : nn_dense_named(w->t, w->ps, names[l], in, -1, NULL);
+			sum = nn_add(w->t, sum, nn_sum(w->t, nn_mul(w->t, y, y)));
+		}
+		struct err e = {0};
+		nn_backward(w->t, sum, &e);
+	}
+}
+
+/* What stands in the memory of gradients before they are zeros. */
+static void spoil(struct nn_params *ps)
+{
+	for (int i = 0; i < nn_params_count(ps); i++)
+		for (int64_t j = 0; j < nn_params_at(ps, i)->n; j++)
+			nn_params_at(ps, i)->grad[j] = (real)NAN;
+}
+
+static void test_zero_grad(void)
+{
+	static const char *const names[] = {"both", "once", "never"};
+	struct world w;
+	real first[3 * D * D];
+	double sum = 0, off = 0, unused = 0;
+	world_open(&w, NULL);
+	for (int i = 0; i < 3; i++)
+		nn_linear_build(w.ps, names[i], D, D, false, 1);
+	const real *x = draw(&w, N * D + 2);
+	run_linear(&w, x, 1); /* onto the zeros of new parameters */
+	for (int i = 0; i < 3 * D * D; i++)
+		first[i] = nn_params_at(w.ps, i / (D * D))->grad[i % (D * D)];
+	for (int times = 1; times <= 2; times++) {
+		spoil(w.ps);
+		nn_params_zero_grad(w.ps);
+		run_linear(&w, x, times);
+		nn_params_settle_grad(w.ps);
+		for (int i = 0; i < 3 * D * D; i++) {
+			double g = (double)nn_params_at(w.ps, i / (D * D))->grad[i % (D * D)],
+			       want = times * (double)first[i];
+			off = g == want ? off : fmax(off, isnan(g) ? HUGE_VAL : fabs(g - want) / fabs(want));
+			sum += fabs(want);
+			unused += i / (D * D) == 2 ? fabs(want) : 0;
+		}
+	}
+	tap_ok(off < 1e-5 && sum > 0 && unused == 0,
+	       "gradients start from zeros, are added to, and are zeros where unused (%.1e)", off);
+	spoil(w.ps);
+	run_linear(&w, x, 1);
+	tap_ok(isnan(nn_params_at(w.ps, 1)->grad[0]), "and without that they are added to what is there");
 	world_close(&w);
 }
 
@@ -297,9 +359,10 @@ static void *counted_alloc(size_t nbytes)
 	return plain_alloc(nbytes);
 }
 
-static uint64_t gradient_hash(const struct nn_params *ps)
+static uint64_t gradient_hash(struct nn_params *ps)
 {
 	uint64_t h = 0;
+	nn_params_settle_grad(ps);
 	for (int i = 0; i < nn_params_count(ps); i++) {
 		const struct nn_param *p = nn_params_at(ps, i);
 		if (p->grad)
@@ -346,6 +409,7 @@ int main(void)
 	test_dropout();
 	test_statistics();
 	test_loss_not_finite();
+	test_zero_grad();
 	test_init();
 	test_threads();
 	return tap_done();
