@@ -61,8 +61,8 @@ static void host_copy(void *dst, const void *src, size_t nbytes)
 void *cpu_scratch(const struct kernels *k, int slot, size_t nbytes)
 {
 	struct cpu *c = k->self;
-	struct scratch *s = &c->slots[slot - CPU_SLOT_PRODUCT];
-	if (slot - CPU_SLOT_PRODUCT >= c->n_slot)
+	struct scratch *s = &c->slots[slot - CPU_SLOT_FIRST];
+	if (slot - CPU_SLOT_FIRST >= c->n_slot)
 		abort();
 	if (s->nbytes < nbytes) {
 		size_t most = c->most;
@@ -336,7 +336,7 @@ int kernels_cpu(struct kernels *k, struct pool *pool, struct err *e)
 	 * shares its buffers among them, and OpenMP's starts its own threads from each. */
 	k->pool = openblas_get_parallel() == OPENBLAS_THREAD ? pool : NULL;
 	struct cpu *c = k->self = calloc(1, sizeof *c);
-	const int n_slot = CPU_SLOT_THREAD - CPU_SLOT_PRODUCT + pool_size(k->pool);
+	const int n_slot = CPU_SLOT_THREAD - CPU_SLOT_FIRST + pool_size(k->pool);
 	if (!c || !(c->slots = calloc((size_t)n_slot, sizeof *c->slots))) {
 		kernels_cpu_free(k);
 		return err_set(e, ERR_MEMORY, "no memory for the arithmetic");

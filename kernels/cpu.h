@@ -40,7 +40,7 @@ void cpu_run(const struct kernels *k, int64_t n_chunk, void (*fn)(void *ctx, int
 /* Memory of the caller (slots 0 and 1), of a pool thread (slot 2 + thread) or of cpu_product, kept and grown; valid
  * until the next call for the same slot. Aborts without memory. */
 void *cpu_scratch(const struct kernels *k, int slot, size_t nbytes);
-enum { CPU_SLOT_PRODUCT = -1, CPU_SLOT_THREAD = 2 };
+enum { CPU_SLOT_FIRST = -2, CPU_SLOT_TURNED = -2, CPU_SLOT_PRODUCT = -1, CPU_SLOT_THREAD = 2 };
 /*
  * What is done to rows while a product has them near: `before` on rows [from, to) of A, `after` on those of C (each may
  * be NULL), once for each of cpu_parts(m) parts, from any thread. Not with a transposed A.

@@ -222,10 +222,23 @@ bool cpu_product_works(void)
 	return sizeof(real) == sizeof(float) && cpu_tile_works();
 }
 
+/* Rows of B are whole lines of the cache, and near each other: it is used where it lies. */
+static bool lies_well(const real *b, int64_t ldb)
+{
+	return ldb % TILE_LANES == 0 && ldb < CPU_FAR && (uintptr_t)b % 64 == 0;
+}
+
 void cpu_product(const struct kernels *k, bool ta, bool tb, int64_t m, int64_t n, int64_t kk, const real *a,
 		 int64_t lda, const real *b, int64_t ldb, bool add, real *c, int64_t ldc,
 		 const struct cpu_around *around)
 {
+	/* B^T A packs nothing where A^T B would pack B */
+	if (ta && !tb && m < kk && lies_well(a, lda) && !lies_well(b, ldb)) {
+		real *turned = cpu_scratch(k, CPU_SLOT_TURNED, (size_t)(m * n) * sizeof *turned);
+		cpu_product(k, true, false, n, m, kk, b, ldb, a, lda, false, turned, m, NULL);
+		cpu_turn((const void *)turned, m, n, m, add, (void *)c, ldc);
+		return;
+	}
 	const bool by_column = pool_size(k->pool) > 1 && m <= FLAT * n;
 	const int64_t n_block = cpu_n_chunk(kk, INNER), width = by_column ? FLAT_WIDTH : WIDTH;
 	const bool at_once = !by_column && n_block == 1 && n <= width;
@@ -240,7 +253,7 @@ void cpu_product(const struct kernels *k, bool ta, bool tb, int64_t m, int64_t n
 			struct job g = {.ta = ta,
 					.add = add || h,
 					.by_column = by_column,
-					.packs_b = tb || ldb % TILE_LANES || ldb >= CPU_FAR || (uintptr_t)b % 64,
+					.packs_b = tb || !lies_well(b, ldb),
 					.m = m,
 					.n = cpu_min(width, n - j),
 					.inner = to - from,

@@ -133,6 +133,28 @@ AVX512_INLINE void transpose(__m512 r[TILE_LANES])
 		r[i] = t[i];
 }
 
+AVX512 static void turn(const float *x, int64_t ldx, int64_t n_row, int64_t n, bool add, float *y, int64_t ldy)
+{
+	for (int64_t j = 0; j < n; j += TILE_LANES)
+		for (int64_t i = 0; i < n_row; i += TILE_LANES) {
+			__m512 r[TILE_LANES];
+			for (int l = 0; l < TILE_LANES; l++)
+				_mm_prefetch((const char *)(y + (j + TILE_LANES + l) * ldy + i), _MM_HINT_T0);
+			const __mmask16 there = first(n_row - i);
+			for (int l = 0; l < TILE_LANES; l++)
+				r[l] = i + l < n_row ? _mm512_maskz_loadu_ps(first(n - j), x + (i + l) * ldx + j)
+						     : _mm512_setzero_ps();
+			transpose(r);
+			for (int l = 0; l < TILE_LANES && j + l < n; l++)
+				put(y + (j + l) * ldy + i, false, there, add, r[l]);
+		}
+}
+
+void cpu_turn(const float *x, int64_t ldx, int64_t n_row, int64_t n, bool add, float *y, int64_t ldy)
+{
+	turn(x, ldx, n_row, n, add, y, ldy);
+}
+
 AVX512 static void pack_turned(const struct cpu_panels *p, float *packed, int64_t from, int64_t to, int64_t j0,
 			       int64_t j1)
 {
@@ -170,6 +192,11 @@ void cpu_tile(const struct cpu_tile *t, int rows)
 void cpu_pack(const struct cpu_panels *p, float *packed, int64_t from, int64_t to, int64_t j0, int64_t j1)
 {
 	(void)p, (void)packed, (void)from, (void)to, (void)j0, (void)j1;
+}
+
+void cpu_turn(const float *x, int64_t ldx, int64_t n_row, int64_t n, bool add, float *y, int64_t ldy)
+{
+	(void)x, (void)ldx, (void)n_row, (void)n, (void)add, (void)y, (void)ldy;
 }
 
 #endif

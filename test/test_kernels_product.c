@@ -96,6 +96,7 @@ static void test_sizes(const struct kernels *ref, const struct kernels *k)
 		tap_ok(most <= TOLERANCE, "sums of up to 700 terms, kind %d (%.1e)", kind, most);
 		double large =
 		    fmax(error(ref, k, make(731, 40, 50, kind), 1), error(ref, k, make(30, 1050, 40, kind), 2));
+		large = fmax(large, error(ref, k, make(128, 301, 700, kind), 3));
 		tap_ok(large <= TOLERANCE, "many rows, many columns, kind %d (%.1e)", kind, large);
 	}
 }
@@ -152,6 +153,11 @@ static void test_threads(const struct kernels *one, const struct kernels *more, 
 	for (int kind = 0; kind < 8; kind++) {
 		struct product p = make(kind & 1 ? 256 : 531, 256, 300, kind);
 		draw(&p, 4);
+		run(one, &p, want);
+		run(more, &p, got);
+		good &= equal(&p);
+		p = make(128, 300, 531, kind); /* A has whole lines, B has not */
+		draw(&p, 5);
 		run(one, &p, want);
 		run(more, &p, got);
 		good &= equal(&p);
