@@ -108,8 +108,6 @@ $(call obj,$(SRC_kernels) $(HOT)) $(call dbl,$(SRC_kernels)): $(B)/flags.kernels
 $(call obj,$(SRC_kernels) $(HOT)) $(call dbl,$(SRC_kernels)): private ALL_CFLAGS += $(KERNEL_CFLAGS)
 # Products of two floats are exact in double: contracted or not, the bytes are the same.
 $(call obj,kernels/cpu_exact.c): private ALL_CFLAGS += -ffp-contract=fast
-# Sums over pairs wait for multiplications: a sum is contracted where a processor can, as its products are. In double too.
-$(call obj,kernels/cpu_pairs.c) $(call dbl,kernels/cpu_pairs.c): private ALL_CFLAGS += -ffp-contract=fast
 SCHEMAS := $(sort $(wildcard schemas/*.schema))
 $(B)/gen/schema_table.c: $(SCHEMAS) schemas/table.awk
 	@mkdir -p $(@D)
@@ -288,14 +286,16 @@ bench-chem: programs $(B)/test/bench_mol $(PEER_PYTHON) ## chemistry against RDK
 	@mv $(B)/bench-chem.txt.new $(B)/bench-chem.txt
 # The peer's Python has PyTorch, zstandard and msgpack-numpy, and $SHARED/bench holds its scripts.
 PEER_TORCH := torch zstandard msgpack msgpack-numpy
-bench: programs $(B)/test/bench_nn $(PEER_PYTHON) ## learning against PyTorch, a table in build/bench-nn.txt
+bench: programs $(B)/test/bench_nn $(PEER_PYTHON) ## learning against PyTorch, and two threads against one: build/bench-nn.txt
 	@$(if $(filter $(B)/%,$(PEER_PYTHON)),$(PEER_PYTHON) -c 'import torch' 2>/dev/null || $(B)/peer/bin/pip -q install $(PEER_TORCH))
 	@$(PEER_PYTHON) test/bench_nn.py $(BENCH) $(abspath $(B)) | tee $(B)/bench-nn.txt.new
 	@mv $(B)/bench-nn.txt.new $(B)/bench-nn.txt
 bench-growth: programs ## where a training step's time goes, by operation, batch, atoms, data: build/bench-growth.txt
 	@/usr/bin/python3 test/bench_growth.py $(BENCH) $(abspath $(B)) | tee $(B)/bench-growth.txt.new
 	@mv $(B)/bench-growth.txt.new $(B)/bench-growth.txt
-.PHONY: bench bench-chem bench-growth
+bench-readme: ## the tables of README.md from those that are in build/
+	@/usr/bin/python3 test/bench_readme.py README.md $(wildcard $(B)/bench-*.txt)
+.PHONY: bench bench-chem bench-growth bench-readme
 
 # ---- demonstration, installation ----
 demo: deps-build ## the whole way on shipped molecules, in two minutes

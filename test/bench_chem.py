@@ -143,7 +143,7 @@ class Bench:
 
     def starts(self):
         one = self.molecules_write(["CC(=O)Oc1ccccc1C(=O)O"])
-        print("\n| start | CPU ms | wall ms |\n|---|---|---|")
+        print("\n### starts\n\n| start of a program | CPU ms | wall ms |\n|---|---|---|")
         for name in ("mol2graph", "mol2img", "conf3d"):
             for what, argv in (("--version", ["--version"]), ("one molecule", ["-j", "1", one]),
                                ("one molecule, with Open Babel and its plugins (--lenient)", ["--lenient", "-j", "1", one])):
@@ -152,7 +152,7 @@ class Bench:
                 print(f"| {name}, {what} | {cpu:.1f} | {wall:.1f} |", flush=True)
 
     def memory(self, smiles, few):
-        print("\n| peak memory of all processes | n | ours, MiB | RDKit, MiB |\n|---|---|---|---|")
+        print("\n### memory\n\n| peak memory of all processes | n | ours, MiB | RDKit, MiB |\n|---|---|---|---|")
         for name, argv, job, some in (("graph", ["mol2graph"], "graph", smiles), ("picture", ["mol2img"], "raw", smiles),
                                       ("conformer + force field", ["conf3d", "--method", "dg+ff"], "ff", few)):
             path = self.molecules_write(some)
@@ -223,9 +223,9 @@ def main():
     folder = tempfile.mkdtemp(prefix="bench-", dir=args.folder or args.build)
     try:
         b = Bench(args, folder)
-        print(f"Molecules of {os.path.basename(data)}; RDKit {rdkit.__version__}; {processor()}, {os.cpu_count()} processors, "
+        print(f"### machine\n\n{len(smiles)} molecules of {os.path.basename(data)}, {len(few)} for conformers; {time.strftime('%Y-%m-%d')}; RDKit {rdkit.__version__}; {processor()}, {os.cpu_count()} processors, "
               f"load {os.getloadavg()[0]:.1f}; {args.reps} turns; files in {args.folder or 'the build folder'}.\n")
-        print("| CPU time a molecule, one worker | n | ours, ms | RDKit, ms | ratio: median (range) | at least | | |\n|---|---|---|---|---|---|---|---|", flush=True)
+        print("### programs\n\n| CPU time a molecule, one worker | n | ours, ms | RDKit, ms | ratio: median (range) | at least | | |\n|---|---|---|---|---|---|---|---|", flush=True)
         b.program_row(f"graph, OGB features, written to a stream, against {bench_peer.GRAPH_BY}", smiles, ["mol2graph"], "graph", 8)
         b.program_row("the same, scaffold and ECFP, against parse, scaffold, Morgan", smiles, ["mol2graph", "--scaffold", "--fp"], "three", 4)
         b.program_row("picture of 224 px as a tensor, against layout and drawing", smiles, ["mol2img"], "raw", 3)
@@ -242,7 +242,7 @@ def main():
             b.memory(smiles, few)
             if args.seeds > 0 and bench_quality.available():
                 bench_quality.table(args.build, args.keep or f"{args.build}/bench-peer", args.seeds)
-        print(f"\nLoad at the end: {os.getloadavg()[0]:.1f}.")
+        print(f"\n### end\n\nLoad at the end: {os.getloadavg()[0]:.1f}.")
     finally:
         shutil.rmtree(folder)
 

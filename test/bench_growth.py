@@ -13,12 +13,15 @@ import tempfile
 import time
 
 sys.dont_write_bytecode = True
-from bench_nn import processor  # noqa: E402  (after the line above)
+from bench_nn import cells, head, processor  # noqa: E402  (after the line above)
 
 HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SHARED = os.environ.get("SHARED", f"{HERE}/../shared")
 CHEMBL = f"{SHARED}/data/pretrain/chembl.smi.gz"
 TOKEN = re.compile(r"\[[^\]]*\]|Br|Cl|[BCNOPSFIbcnops]")
+SPOKEN = {"matmul": "products of matrices", "cnn": "convolutions, with their norms and pooling", "dense": "linear layers with what stands around them",
+          "message": "messages along bonds", "records": "reading and gathering records", "batch_norm": "batch norm", "gather": "gathering of rows",
+          "feature": "sums over pairs of atoms", "bias_relu": "biases with ReLU", "hyper": "hypergraph"}
 OUTSIDE = ("evaluation", "saving")  # of a step
 
 
@@ -83,29 +86,25 @@ def evenly(items, n):
     return [items[i * len(items) // n] for i in range(min(n, len(items)))]
 
 
-def head(*names):
-    print("| " + " | ".join(names) + " |\n" + "|---" * len(names) + "|", flush=True)
-
-
 def row(*values):
-    print("| " + " | ".join(f"{v:.1f}" if isinstance(v, float) else str(v) for v in values) + " |", flush=True)
+    cells(*(f"{v:.1f}" if isinstance(v, float) else v for v in values))
 
 
 def operations(b, all_smiles):
-    for preset, batch, px in (("cpu", 128, 96), ("paper", 32, 224)):
-        by, ms = b.step(b.stream(evenly(all_smiles, 4 * batch), px), preset, batch, 3)
-        print(f"\nA step at preset {preset}, batch {batch}: {ms:.0f} ms\n")
-        head("operation", "times", "forward, ms", "backward, ms", "share, %")
-        large = sorted(by.items(), key=lambda x: -x[1][1] - x[1][2])
-        for name, (n, f, back) in [x for x in large if x[1][1] + x[1][2] >= 0.005 * ms]:
-            row(name, f"{n:.0f}", f, back, 100 * (f + back) / ms)
-        rest = [x[1] for x in large if x[1][1] + x[1][2] < 0.005 * ms]
-        f, back = sum(x[1] for x in rest), sum(x[2] for x in rest)
-        row(f"{len(rest)} others", f"{sum(x[0] for x in rest):.0f}", f, back, 100 * (f + back) / ms)
+    sizes = ("cpu", 128, 96), ("paper", 32, 224)
+    print("\n### operations\n\nWhere a step goes: share of its time, %. Those below half a per cent everywhere are taken together.\n")
+    head("operation", *(f"preset {preset}, batch {batch}" for preset, batch, _ in sizes))
+    steps = [b.step(b.stream(evenly(all_smiles, 4 * batch), px), preset, batch, 3) for preset, batch, px in sizes]
+    share = {name: [100 * sum(by.get(name, (0, 0, 0))[1:]) / ms for by, ms in steps] for by, _ in steps for name in by}
+    large = sorted((name for name in share if max(share[name]) >= 0.5), key=lambda name: -max(share[name]))
+    for name in large:
+        row(SPOKEN.get(name, name), *share[name])
+    row(f"{len(share) - len(large)} others", *(sum(share[name][i] for name in share if name not in large) for i in range(len(sizes))))
+    row("all, ms", *(f"{ms:.0f}" for _, ms in steps))
 
 
 def batches(b, all_smiles):
-    print("\nBy batch, preset cpu\n")
+    print("\n### batches\n\nBy batch, preset cpu.\n")
     head("batch", "ms a step", "ms a molecule")
     n = 1024 if len(all_smiles) >= 1024 else len(all_smiles) // 128 * 128
     stream = b.stream(evenly(all_smiles, n))
@@ -115,7 +114,7 @@ def batches(b, all_smiles):
 
 
 def atoms(b, all_smiles):
-    print("\nBy heavy atoms of a molecule (within 5 %), preset cpu, batch 32\n")
+    print("\n### atoms\n\nBy heavy atoms of a molecule (within 5 %), preset cpu, batch 32.\n")
     head("atoms", "molecules", "atoms, mean", "ms a step", "ms an atom")
     for n in (10, 20, 40, 60, 80, 100):
         chosen = evenly([s for s in all_smiles if abs(atoms_of(s) - n) <= n // 20], 64)
@@ -125,7 +124,7 @@ def atoms(b, all_smiles):
 
 
 def data(b, all_smiles):
-    print("\nBy data: one epoch over graphs alone, preset tiny, batch 128, --mem 64M\n")
+    print("\n### data\n\nBy data: one epoch over graphs alone, preset tiny, batch 128, --mem 64M.\n")
     head("molecules", "stream, MiB", "windows", "peak memory, MiB", "CPU s", "ms a molecule")
     for n in (1000, 10000, 100000, len(all_smiles)):
         stream, log = b.stream(evenly(all_smiles, n), 0), f"{b.folder}/log"
@@ -146,7 +145,7 @@ def main():
     args = p.parse_args()
     shared = os.path.exists(CHEMBL)
     smiles = chembl() if shared else example()
-    print(f"Molecules of {'ChEMBL' if shared else 'examples/'}; {processor()}, {os.cpu_count()} processors, one thread, CPU time; "
+    print(f"### machine\n\nMolecules of {'ChEMBL' if shared else 'examples/'}; {processor()}, {os.cpu_count()} processors, one thread, CPU time; "
           f"{time.strftime('%Y-%m-%d')}, load {os.getloadavg()[0]:.1f}.", flush=True)
     with tempfile.TemporaryDirectory(prefix="bench-growth-", dir=args.build) as folder:
         for part in args.parts.split(","):
@@ -154,7 +153,7 @@ def main():
                 PARTS[part](Bench(args.build, folder), smiles)
             else:
                 print(f"\nNo table {part}: it needs $SHARED.", flush=True)
-    print(f"\nLoad at the end: {os.getloadavg()[0]:.1f}.")
+    print(f"\n### end\n\nLoad at the end: {os.getloadavg()[0]:.1f}.")
 
 
 if __name__ == "__main__":

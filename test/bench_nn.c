@@ -1,5 +1,5 @@
 /*
- * bench_nn OP: CPU time of one operation of the learning side, through the code that train uses. bench_nn --help.
+ * bench_nn OP: time of one operation of the learning side, through the code that train uses. bench_nn --help.
  *
  * Sizes and meaning of the operations are those of the scripts that time PyTorch; test/bench_nn.py runs both in turn.
  * Outside the timed part: reading molecules, pictures, starting values. Inside: all else that a step does.
@@ -25,7 +25,8 @@ static const struct opt options[] = {
     {"pixels", 0, OPT_INT, "N", "side of a picture (default 224; step-cpu 96)", AT(pixels), 0, NULL, 8, 4096},
     {"reps", 0, OPT_INT, "N", "repetitions that are timed (default 7)", AT(reps), 0, NULL, 1, 100000},
     {"warm", 0, OPT_INT, "N", "repetitions before them (default 3)", AT(warm), 0, NULL, 1, 100000},
-    {"threads", 'j', OPT_INT, "N", "threads (default 1); times are those of all", AT(n_thread), 0, NULL, 1, 64},
+    {"threads", 'j', OPT_INT, "N", "threads (default 1)", AT(n_thread), 0, NULL, 1, 64},
+    {"wall", 0, OPT_FLAG, NULL, "wall time (default: CPU time of all threads)", AT(wall)},
     {"serve", 0, OPT_FLAG, NULL, "print \"ready\"; then each line read makes a repetition and answers its ms",
      AT(serve)},
     {0}};
@@ -136,13 +137,14 @@ static void repeat(struct bench *b)
 	b->step++;
 }
 
-static double cpu_ms(struct bench *b, int many)
+static double time_ms(struct bench *b, int many)
 {
+	const clockid_t clock = b->c.wall ? CLOCK_MONOTONIC : CLOCK_PROCESS_CPUTIME_ID;
 	struct timespec from, to;
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &from);
+	clock_gettime(clock, &from);
 	for (int i = 0; i < many; i++)
 		repeat(b);
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &to);
+	clock_gettime(clock, &to);
 	return ((double)(to.tv_sec - from.tv_sec) * 1e3 + (double)(to.tv_nsec - from.tv_nsec) * 1e-6) / many;
 }
 
@@ -186,7 +188,7 @@ static void measure(struct bench *b)
 	if (b->c.mode == FWD_BWD_ADAM)
 		b->optim = nn_optim_new(b->ps, &(struct nn_optim_config){.beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8});
 	for (int i = 0; i < b->c.warm; i++)
-		last = cpu_ms(b, 1);
+		last = time_ms(b, 1);
 	int many = last > 20 ? 1 : (int)(20 / (last > 0.01 ? last : 0.01)); /* short ones: as many as fill 20 ms */
 	n_flop = 0;
 	repeat(b);
@@ -196,29 +198,30 @@ static void measure(struct bench *b)
 		printf("ready\n");
 		fflush(stdout);
 		while (fgets(line, sizeof line, stdin)) {
-			printf("%.4f\n", cpu_ms(b, many));
+			printf("%.4f\n", time_ms(b, many));
 			fflush(stdout);
 		}
 		return;
 	}
 	double *ms = malloc((size_t)b->c.reps * sizeof *ms);
 	for (int i = 0; i < b->c.reps; i++)
-		ms[i] = cpu_ms(b, many);
+		ms[i] = time_ms(b, many);
 	qsort(ms, (size_t)b->c.reps, sizeof *ms, by_value);
 	double mid = ms[b->c.reps / 2];
+	const char *clock = b->c.wall ? "wall" : "cpu";
 	int64_t n_pair = b->op->cutoff_ang > 0 ? nn_pairs_within(b->arena, &b->b.points, b->op->cutoff_ang).n : 0;
 	printf("{\"op\": \"%s\", \"size\": %" PRId64 ", \"mode\": \"%s\", \"pixels\": %" PRId64 ", \"atoms\": %" PRId64
 	       ", \"pairs\": %" PRId64
-	       ", \"cpu_ms\": %.4f, \"cpu_ms_min\": %.4f, \"flop\": %.0f, \"peak_rss_mib\": %.1f, \"base_rss_mib\": "
+	       ", \"%s_ms\": %.4f, \"%s_ms_min\": %.4f, \"flop\": %.0f, \"peak_rss_mib\": %.1f, \"base_rss_mib\": "
 	       "%.1f, \"blas\": \"%s\"}\n",
-	       b->op->name, b->c.size, mode_names[b->c.mode], b->c.pixels, b->b.graph.n_atom, n_pair, mid, ms[0], flop,
-	       peak, base, b->cpu.build);
+	       b->op->name, b->c.size, mode_names[b->c.mode], b->c.pixels, b->b.graph.n_atom, n_pair, clock, mid, clock,
+	       ms[0], flop, peak, base, b->cpu.build);
 	free(ms);
 }
 
 static int usage(FILE *out)
 {
-	fprintf(out, "usage: bench_nn OP [options]: CPU time in ms of an operation as JSON, or --serve\n\n");
+	fprintf(out, "usage: bench_nn OP [options]: time in ms of an operation as JSON, or --serve\n\n");
 	opt_write_help(out, tables);
 	fprintf(out, "\nOP:\n");
 	for (const struct op *o = bench_ops; o->name; o++)

@@ -12,7 +12,7 @@
 
 enum mode { FWD, FWD_BWD, FWD_BWD_ADAM };
 struct conf {
-	bool help, serve, with_hydrogens;
+	bool help, serve, wall, with_hydrogens;
 	int mode;
 	int64_t size, pixels, reps, warm, n_thread;
 	const char *molecules;

@@ -5,6 +5,8 @@ A process can be slow for its whole life, so each side is started several times,
 the median. Molecules: drug-like ones of $SHARED/data (evenly spaced rows of MUV), made into one stream by mol2graph and conf3d,
 which both sides read; atoms and pairs of atoms are counted on both sides and must be the same. PyTorch's side is $SHARED/bench/peer_torch.py
 and bench_nn_peer.py: stock, eager, float32. A second table has its quickest variants: torch.compile, and bf16, of another arithmetic.
+A third is of ours alone: wall time of whole steps by one thread and by two, in turn with what two processes of products take from each other
+at the same moment, which tells how much a second core has to give.
 """
 import argparse
 import csv
@@ -15,6 +17,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections import namedtuple
 
 HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -23,6 +26,8 @@ PINNED = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS"
 # The allocator of the peer keeps big blocks, as its own script has it: no page faults for every new tensor.
 PEER = dict(PINNED, MALLOC_MMAP_MAX_="0", MALLOC_TRIM_THRESHOLD_=str(1 << 36), MALLOC_TOP_PAD_=str(64 << 20))
 VARIANTS = {"compile": "torch.compile, float32", "bf16": "eager, bf16 (another arithmetic error)"}
+TABLES = ("operations", "variants", "threads")
+SPOKEN = {"comenet-kept": "comenet, features made before on both sides", "comenetfeat": "comenet's features alone"}
 OF_MATRICES = ("infonce", "bank", "topk")
 
 # goal: times that PyTorch should take at least, or None; px: side of pictures
@@ -51,22 +56,50 @@ def size_of(row):
     return f"{row.n}" + (f", {row.px} px" if row.op == "resnet18" else "") + (", with hydrogens" if row.hydrogens else "")
 
 
+def cells(*values):
+    """A line of a table."""
+    print("| " + " | ".join(map(str, values)) + " |", flush=True)
+
+
+def head(*names):
+    cells(*names)
+    print("|---" * len(names) + "|", flush=True)
+
+
+def of_row(row):
+    return SPOKEN.get(row.op, row.op), size_of(row), row.mode
+
+
+def spread(ratios):
+    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+
+
+def begun():
+    return f"Begun on {time.strftime('%Y-%m-%d')} at load {os.getloadavg()[0]:.1f}"
+
+
 def name_of(row):
     return f"{row.op} {size_of(row)} {row.mode}".replace(",", "")
 
 
 class Server:
-    """A process that makes one repetition a line."""
+    """A process that makes one repetition a line and answers with its ms."""
 
     def __init__(self, argv, env):
         self.p = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=dict(os.environ, **env), text=True)
         if self.p.stdout.readline().strip() != "ready":
             raise ChildProcessError(f"{' '.join(argv)}: not ready")
 
-    def ms(self):
-        self.p.stdin.write("\n")
+    def begin(self, many=1):
+        self.p.stdin.write("\n" * many)
         self.p.stdin.flush()
-        return float(self.p.stdout.readline())
+
+    def end(self, many=1):
+        return sum(float(self.p.stdout.readline()) for _ in range(many))
+
+    def ms(self, many=1):
+        self.begin(many)
+        return self.end(many)
 
     def close(self):
         self.p.stdin.close()
@@ -125,25 +158,44 @@ class Bench:
     def row(self, row):
         said = self.alone(row)
         ours, theirs, peak = self.turns(row, self.args.starts)
-        ratios = sorted(b / a for a, b in zip(ours, theirs))
-        ms, median = statistics.median(ours), statistics.median(ratios)
-        gflops = said[0]["flop"] / ms * 1e-6
-        memory = [x["peak_rss_mib"] - x["base_rss_mib"] for x in said]
-        verdict = "" if row.goal is None else f"{row.goal} {'reached' if median >= row.goal else 'not reached'}"
-        print(f"| {row.op} | {size_of(row)} | {row.mode} | {ms:.3f} | {statistics.median(theirs):.3f} "
-              f"| {median:.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f}) | {min(theirs) / min(ours):.2f} | {verdict} "
-              f"| {gflops:.0f} of {peak:.0f} | {' | '.join('%.0f' % x for x in memory)} |", flush=True)
+        ratios = [b / a for a, b in zip(ours, theirs)]
+        ms = statistics.median(ours)
+        verdict = "" if row.goal is None else f"{row.goal} {'reached' if statistics.median(ratios) >= row.goal else 'not reached'}"
+        cells(*of_row(row), f"{ms:.3f}", f"{statistics.median(theirs):.3f}", spread(ratios), f"{min(theirs) / min(ours):.2f}", verdict,
+              f"{said[0]['flop'] / ms * 1e-6:.0f} of {peak:.0f}", *(f"{x['peak_rss_mib'] - x['base_rss_mib']:.0f}" for x in said))
 
     def variants(self, row):
-        cells = ""
+        said = []
         for variant in self.args.variants:
             try:
                 ours, theirs, _ = self.turns(row, 1, variant)
-                ratios = sorted(b / a for a, b in zip(ours, theirs))
-                cells += f" {statistics.median(theirs):.3f} | {statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f}) |"
+                said += [f"{statistics.median(theirs):.3f}", spread([b / a for a, b in zip(ours, theirs)])]
             except ChildProcessError:  # it has said why
-                cells += " does not run | |"
-        print(f"| {row.op} | {size_of(row)} | {row.mode} |{cells}", flush=True)
+                said += ["does not run", ""]
+        cells(*of_row(row), *said)
+
+    def threads(self, row):
+        """Pairs of a step by one thread and by two, and of as long a time of products by a process alone and by two at once."""
+        argv, products = self.ours(row) + ["--serve", "--wall"], [self.probe, "sgemm", "--serve", "--wall"]
+        one, two = (Server(argv + ["-j", str(n)], PINNED) for n in (1, 2))
+        both = [Server(products, PINNED) for _ in range(2)]
+        many = max(1, round(one.ms() / both[0].ms()))
+        times, slower = ([], []), []
+        for pair in range(self.args.pairs):
+            for side in ((0, 1), (1, 0))[pair % 2]:
+                times[side].append((one, two)[side].ms())
+                if not side:
+                    alone = both[pair // 2 % 2].ms(many)
+                else:
+                    for s in both:
+                        s.begin(many)
+                    at_once = sum(s.end(many) for s in both) / 2
+            slower.append(at_once / alone)
+        for s in (one, two, *both):
+            s.close()
+        ratios = [a / b for a, b in zip(*times)]
+        cells(*of_row(row)[:2], *(f"{statistics.median(t):.1f}" for t in times), spread(ratios), spread(slower),
+              f"{statistics.median(50 * r * x for r, x in zip(ratios, slower)):.0f}")
 
 
 def molecules_make(args, folder):
@@ -182,6 +234,8 @@ def main():
     p.add_argument("--set", default="muv", help="a file of $SHARED/data/molecules")
     p.add_argument("--starts", type=int, default=3, help="starts of each side")
     p.add_argument("--turns", type=int, default=3, help="turns of a start")
+    p.add_argument("--pairs", type=int, default=9, help="pairs of the third table")
+    p.add_argument("--tables", default=",".join(TABLES), help="some of them")
     p.add_argument("--rows", default="", help="only rows whose name holds one of these texts, with commas between: \"gin 128,schnet\"")
     p.add_argument("--variants", default=",".join(VARIANTS), help="of the second table, for rows with a goal, one start each; \"\": none")
     p.add_argument("--list", action="store_true", help="the names of the rows")
@@ -198,23 +252,33 @@ def main():
     with tempfile.TemporaryDirectory(prefix="bench-nn-", dir=args.build) as folder:
         b = Bench(args, molecules_make(args, folder), folder)
         blas = b.once([b.probe, "sgemm", "--reps", "1"], PINNED)["blas"]
-        print(f"Molecules of {args.set}; PyTorch {torch.__version__}, eager, float32; {blas}; {processor()}, {os.cpu_count()} processors, "
-              f"load {os.getloadavg()[0]:.1f}; one thread; {args.starts} starts of {args.turns} turns. GFLOP/s: ours, products alone (a "
-              f"convolution by its definition), of sgemm's 1024 x 1024 x 1024 meanwhile. Memory: peak above what was held before the first step; of PyTorch also above what was held "
-              f"after steps of 2 molecules or pictures, or 16 rows: without what its libraries set up once.\n")
-        print("| operation | size | mode | ours, ms | PyTorch, ms | ratio: median (range) | of minima | at least | GFLOP/s | ours, MiB | PyTorch, MiB | set up before, MiB |\n"
-              "|---|---|---|---|---|---|---|---|---|---|---|---|", flush=True)
-        for r in chosen:
-            b.row(r)
-        if args.variants:
-            print("\nPyTorch's other ways beside ours, one start: what it takes, ms, and the ratio to ours in the same turns, median (range).\n\n"
-                  "| operation | size | mode |" + "".join(f" {VARIANTS[v]} | ratio |" for v in args.variants) +
-                  "\n|---|---|---|" + "---|---|" * len(args.variants), flush=True)
+        print(f"### machine\n\nMolecules of {args.set}; PyTorch {torch.__version__}, eager, float32; {blas}; {processor()}, {os.cpu_count()} "
+              f"processors.", flush=True)
+        if "operations" in args.tables:
+            print(f"\n### operations\n\n{begun()}; {args.starts} starts of {args.turns} turns. GFLOP/s: ours, products alone (a convolution by its definition), of "
+                  f"sgemm's 1024 x 1024 x 1024 meanwhile. Memory: peak above what was held before the first step; of PyTorch also above what was held "
+                  f"after steps of 2 molecules or pictures, or 16 rows: without what its libraries set up once.\n")
+            head("operation", "size", "mode", "ours, ms", "PyTorch, ms", "ratio: median (range)", "of minima", "at least", "GFLOP/s", "ours, MiB",
+                 "PyTorch, MiB", "set up before, MiB")
+            for r in chosen:
+                b.row(r)
+        if "variants" in args.tables and args.variants:
+            print(f"\n### variants\n\n{begun()}. PyTorch's other ways beside ours, one start: what it takes, ms, and the ratio to ours in the same turns, "
+                  "median (range).\n")
+            head("operation", "size", "mode", *(x for v in args.variants for x in (VARIANTS[v], "ratio")))
             for r in chosen:
                 if r.goal is not None:
                     b.variants(r)
+        if "threads" in args.tables:
+            print(f"\n### threads\n\n{begun()}. Wall time of a whole step by one thread and by two, {args.pairs} pairs in turn, and beside it what two "
+                  f"processes of products take from each other at the same moment: how many times as long as one alone.\n")
+            head("step", "size", "one thread, ms", "two threads, ms", "ratio: median (range)", "two processes, times as long: median (range)",
+                 "of what two cores gave, %")
+            for r in chosen:
+                if r.op.startswith("step-"):
+                    b.threads(r)
         b.sgemm.close()
-        print(f"\nLoad at the end: {os.getloadavg()[0]:.1f}.")
+        print(f"\n### end\n\nLoad at the end: {os.getloadavg()[0]:.1f}.")
 
 
 if __name__ == "__main__":

@@ -169,7 +169,7 @@ def row(name, n, ours, theirs, bound, slack, reached):
 
 
 def head():
-    print("\n| quality of conformers | n | ours | RDKit | 95 % bound of the difference | at most | |\n|---|---|---|---|---|---|---|", flush=True)
+    print("\n### quality\n\n| quality of conformers | n | ours | RDKit | 95 % bound of the difference | at most | |\n|---|---|---|---|---|---|---|", flush=True)
 
 
 def table(build, keep, n_seed):
