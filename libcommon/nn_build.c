@@ -122,9 +122,9 @@ static void build_structure(struct nn_model *m, uint64_t seed)
 			   c->hyper_width, false, seed);
 		add_batch_norm(m, l ? "hyper.%d.bn" : "hyper.bn", l, c->hyper_width);
 	}
-	struct nn_param *anchors = add(m, false, 2, c->memory_slots, c->hyper_width, "memory.weight", 0);
-	nn_init_normal(m->ps, anchors, seed, 0, 1);
-	anchors->frozen = c->anchor_momentum > 0;
+	/* Anchors that follow by momentum are state: neither gradients nor decay move them. */
+	bool follow = c->anchor_momentum > 0;
+	nn_init_normal(m->ps, add(m, follow, 2, c->memory_slots, c->hyper_width, "memory.weight", 0), seed, 0, 1);
 	nn_init_constant(m->ps, add(m, true, 1, 1, 0, "memory.filled", 0),
 			 c->anchor_init ? (double)c->memory_slots : 0);
 	for (int v = 0; v < NN_N_VIEW && queue; v++) {

@@ -241,7 +241,7 @@ static void fill_anchors(struct nn_model *m, struct nn_tape *t, const struct nn_
 	int64_t d = m->cfg.hyper_width, n_slot = m->cfg.memory_slots;
 	real n = 0;
 	m->k->download(&n, filled->value, sizeof n);
-	if ((int64_t)n >= n_slot)
+	if ((int64_t)n >= n_slot || weight->frozen)
 		return;
 	const real *row = host_copy(t, g);
 	real *anchor = arena_alloc(nn_tape_arena(t), (size_t)weight->n * sizeof *anchor);
@@ -454,7 +454,7 @@ int nn_model_structure(struct nn_model *m, struct nn_tape *t, const real *codes,
 static void push_queue(struct nn_model *m, struct nn_tape *t, int v)
 {
 	struct nn_param *rows = param(m, "queue.%d", v), *at = param(m, "queue.%d.at", v);
-	if (!rows || !m->last.code[v])
+	if (!rows || rows->frozen || !m->last.code[v])
 		return;
 	int64_t d = m->cfg.code_width, size = rows->shape[0];
 	const real *code = host_copy(t, m->last.code[v]);
@@ -480,8 +480,8 @@ void nn_model_after_step(struct nn_model *m, struct nn_tape *t)
 		return;
 	for (int v = 0; v < NN_N_VIEW; v++)
 		push_queue(m, t, v);
-	if (m->cfg.anchor_momentum > 0) {
-		struct nn_param *weight = param(m, "memory.weight", 0);
+	struct nn_param *weight = param(m, "memory.weight", 0);
+	if (m->cfg.anchor_momentum > 0 && !weight->frozen) {
 		real *anchor = arena_alloc(nn_tape_arena(t), (size_t)weight->n * sizeof *anchor);
 		m->k->download(anchor, weight->value, (size_t)weight->n * sizeof *anchor);
 		nn_anchor_momentum(anchor, l->assign->d, l->g->d, host_copy(t, l->assign), host_copy(t, l->g), l->g->n,

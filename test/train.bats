@@ -389,6 +389,13 @@ holes() {
 			[[ $frozen == *$other* ]] || run ! cmp -s <(values pre.mts $other) <(values f.mts $other)
 		done
 	done
+	# anchors of which some are yet to be filled, and such as follow by momentum; the queue
+	for o in '--anchor-momentum 0' '--anchor-momentum 0.5'; do
+		"${pre[@]}" --quiet --epochs 1 --memory-slots 200 $o -o few.mts "$views"
+		"${pre[@]}" --quiet --epochs 1 -m few.mts --keep last --freeze memory,queue -o f.mts "$views"
+		cmp <(values few.mts 'memory|queue') <(values f.mts 'memory|queue')
+		run ! cmp -s <(values few.mts hyper) <(values f.mts hyper)
+	done
 	# what a frozen encoder says in training it says afterwards
 	train --quiet --task finetune -m pre.mts --dropout 0 --epochs 1 --lr 0 --batch 100 --keep last --freeze gnn --log log -o f.mts "$set"
 	run -0 bash -c "predict --quiet -m f.mts $set | paste - <(tscat --tsv split $set) | awk -F '\\t' '

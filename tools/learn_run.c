@@ -153,7 +153,7 @@ static int freeze_apply(struct learn_run *r, struct err *e)
 	/* The structure stage stands on fixed codes. */
 	for (int i = 0; i < n && learn_in_structure(r); i++) {
 		struct nn_param *p = nn_params_at(ps, i);
-		if (strncmp(p->name, "hyper.", 6) && strncmp(p->name, "memory.", 7))
+		if (strncmp(p->name, "hyper.", 6) && strncmp(p->name, "memory.", 7) && strncmp(p->name, "queue.", 6))
 			p->frozen = true;
 	}
 	return 0;
