@@ -33,8 +33,11 @@ static struct vec between(const struct nn_points *p, int64_t a, int64_t b)
 	return (struct vec){(double)x[0] - (double)y[0], (double)x[1] - (double)y[1], (double)x[2] - (double)y[2]};
 }
 
+/* Two atoms in one place have a distance of 0: by the series there. */
 static double bessel(int order, double t)
 {
+	if (t < 1e-3)
+		return order == 0 ? 1 - t * t / 6 : order == 1 ? t / 3 * (1 - t * t / 10) : t * t / 15;
 	double s = sin(t), c = cos(t);
 	switch (order) {
 	case 0:

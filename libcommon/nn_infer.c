@@ -100,6 +100,20 @@ static int64_t readable(const struct ts_map *const *rec, int64_t n, unsigned vie
 	return m;
 }
 
+/* Tells of the first of n rows that holds what is no number, by its record. */
+static int rows_check(const real *x, int64_t n, int64_t d, const struct ts_map *const *rec, const char *what,
+		      struct err *e)
+{
+	for (int64_t i = 0; i < n * d; i++)
+		if (!isfinite(x[i])) {
+			int64_t row = -1;
+			err_set(e, ERR_NUMERIC, "%s that is no number", what);
+			ts_need_int(rec[i / d], "row", &row, NULL);
+			return err_add_place(e, "", row, -1);
+		}
+	return 0;
+}
+
 static int logits_of(struct nn_infer *f, const struct ts_map *const *rec, int64_t n, real *out, struct err *e)
 {
 	int64_t n_pass = n_pass_of(f, rec, n), d = f->model->n_task;
@@ -117,10 +131,8 @@ static int logits_of(struct nn_infer *f, const struct ts_map *const *rec, int64_
 		pass_add(sum, host, n, d, rec, pass);
 	}
 	passes_mean(sum, out, n, d, rec, n_pass);
-	for (int64_t i = 0; i < n * d; i++)
-		if (!isfinite(out[i]))
-			return err_set(e, ERR_NUMERIC, "a prediction that is no number");
-	return kernels_check(&f->kernels, e);
+	int rc = rows_check(out, n, d, rec, "a prediction", e);
+	return rc ? rc : kernels_check(&f->kernels, e);
 }
 
 int nn_infer_logits(struct nn_infer *f, const struct ts_map *const *rec, int64_t n, real *out, struct err *e)
@@ -181,6 +193,12 @@ int nn_infer_embeddings(struct nn_infer *f, const struct ts_map *const *all, int
 			return rc;
 		for (int64_t i = 0; i < n; i++)
 			memcpy(has + at[i] * NN_N_VIEW, b.has + i * NN_N_VIEW, NN_N_VIEW);
+		if (o.unified) { /* here, since the ReLU behind it makes 0 of what is no number */
+			real *code = arena_alloc(f->arena, (size_t)(n * o.unified->d) * sizeof *code);
+			nn_download(f->tape, o.unified, code);
+			if ((rc = rows_check(code, n, o.unified->d, rec, "a code", e)))
+				return rc;
+		}
 		for (int k = 0; k < NN_N_EMBEDDING; k++) {
 			struct nn_var *x = want & 1u << k ? output_of(&o, k) : NULL;
 			if (!x) {

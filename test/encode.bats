@@ -123,3 +123,11 @@ END
 	run -0 bash -c 'tscat --json -n 0 s.mts | head -n 1'
 	assert_output --partial 'shuffle-positions'
 }
+
+@test "a code that is no number: its record is named, though a ReLU would hide it from what follows" {
+	train --quiet --task pretrain --preset tiny --views 2d --epochs 1 --batch 100 --lr 1e20 -o wild.mts <(mol2graph --limit 9 "$ROOT/examples/wellknown.csv")
+	for out in a c h2d; do
+		run -1 bash -c "mol2graph --limit 5 '$ROOT/examples/wellknown.csv' | tscat --stream --where 'row >= 2' | encode -m wild.mts --out $out -o no.mts"
+		assert_output 'encode: record 2: a code that is no number'
+	done
+}

@@ -109,6 +109,30 @@ static void test_neighbours(const struct kernels *k, const char *name, const str
 	nn_params_free(ps);
 }
 
+/* Two atoms in one place, as files of coordinates have them: no angle, and the distance's part as of two that are
+ * close. */
+static void test_one_place(void)
+{
+	static const int64_t z[3] = {6, 8, 6}, mol[3];
+	static const real pos[2][9] = {{0, 0, 0, 0, 0, 0, 1.4F, 0, 0}, {0, 0, 0, 1e-4F, 0, 0, 1.4F, 0, 0}};
+	struct arena *a = arena_new(0);
+	struct nn_comenet_features f[2];
+	double worst = 0;
+	for (int i = 0; i < 2; i++) {
+		struct nn_points p = {.n_mol = 1, .n_atom = 3, .z = z, .pos = pos[i], .mol = mol};
+		f[i] = nn_comenet_features_of(a, &p, 8, false);
+	}
+	for (int64_t e = 0; e < f[0].pairs.n; e++) {
+		real *one = f[0].feature1 + 12 * e, *near = f[1].feature1 + 12 * e;
+		double all = 0;
+		for (int q = 0; q < 12; q++)
+			all += (double)one[q] + (double)f[0].feature2[6 * e + q % 6];
+		worst = fmax(worst, isfinite(all) ? error(one, near, 3) : INFINITY);
+	}
+	tap_ok(f[0].pairs.n == 6 && worst <= 1e-3, "ComENet: features of two atoms in one place (%.1e)", worst);
+	arena_free(a);
+}
+
 static void test_encoder(const struct kernels *k, const struct kernels *threads, const char *name,
 			 const struct nn_geom_config *c, double tol_y, double tol_grad)
 {
@@ -210,6 +234,7 @@ int main(void)
 	/* ComENet's paths differ by rounding alone; the narrow one multiplies pairs of layers first */
 	test_encoder(&one, &three, "ComENet", &comenet, 3e-6, 3e-5);
 	test_encoder(&one, &three, "narrow ComENet", &narrow, 3e-6, 3e-5);
+	test_one_place();
 	test_neighbours(&one, "SchNet", &schnet);
 	test_neighbours(&one, "SchNet without readout", &bare);
 	test_neighbours(&one, "ComENet", &comenet);

@@ -135,8 +135,12 @@ static int embedding_set(struct ts_map *m, int k, const real *from, int64_t d, s
 	float *x = arena_alloc(m->arena, (size_t)(d + 1) * sizeof *x);
 	for (int64_t j = 0; j < d; j++) {
 		x[j] = (float)from[j];
-		if (!isfinite(x[j]))
-			return err_set(e, ERR_NUMERIC, "an embedding that is no number");
+		if (!isfinite(x[j])) {
+			int64_t row = -1;
+			ts_need_int(m, "row", &row, NULL);
+			err_set(e, ERR_NUMERIC, "an embedding that is no number");
+			return err_add_place(e, "", row, -1);
+		}
 	}
 	snprintf(name, sizeof name, "emb_%s", nn_embedding_names[k]);
 	ts_set_tensor(m, name, TS_F32, x, 1, d);
