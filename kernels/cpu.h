@@ -8,8 +8,9 @@
 
 /*
  * K_SIMD in front of a static function of plain loops makes versions for wider registers, chosen when the program
- * starts. Sums keep their order and nothing is contracted, so that all versions give the same bytes. Nothing on other
- * compilers and processors, and under sanitizers (which cannot run before the choice).
+ * starts. Sums keep their order and nothing is contracted (but in cpu_pairs.c), so that all versions
+ * give the same bytes. Nothing on other compilers and processors, and under sanitizers (which cannot run before the
+ * choice).
  */
 #define K_SIMD UTIL_CLONES("default", "arch=x86-64-v3", "arch=x86-64-v4")
 

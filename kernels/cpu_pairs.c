@@ -17,19 +17,18 @@ struct table_job {
 	const struct k_table *t;
 	const real *x, *table, *g_y;
 	real *y, *g_x, *g_table, *g_dist;
-	int64_t d, rows, run_atoms;
+	int64_t d, run_atoms;
 	bool add, add_table;
 	const struct kernels *k;
 };
 
 /*
- * What a chunk works on: its columns of the table, of its gradient, and of a run's rows, which begin with atom `atom`.
- * Copies of BLOCK columns each, the last ones filled up with zeros: the first cache holds them, but few lines of rows
- * that lie far apart.
+ * What a chunk works on: its columns of the finer rows, of their gradient, and of what a run's atoms have. Copies of
+ * BLOCK columns each, the last ones filled up with zeros: the first cache holds them, but few lines of rows that lie
+ * far apart.
  */
 struct block {
-	real *table, *g_table, *x, *g_y, *sum;
-	int64_t atom;
+	real *rows, *g_rows, *x, *g_y, *sum;
 	const real *next[3]; /* what is taken and given next: n_next rows each, d entries apart */
 	int64_t n_next, d;
 };
@@ -85,96 +84,118 @@ K_INLINE void fetch_row(const struct block *b, int64_t i, const int n)
 			__builtin_prefetch(b->next[q] + i * b->d + l, 0, 2);
 }
 
-/*
- * Of the pairs [from, to), n at a time of one first row: the sum of x, or, with `back`, of g_y, which with x gives the
- * table's gradient. A filter is made once and serves both directions. The run's pairs begin with `start`.
- */
-K_INLINE void block_pairs(const struct k_table *t, struct block k, int64_t from, int64_t to, const int n,
-			  const bool back, int64_t start)
+/* Rows by lists. */
+K_SIMD static void block_rows(const struct k_csr *c, const real *w, const real *restrict from, real *restrict to)
 {
-	const int64_t *first = t->first, *ta = t->a, *tb = t->b; /* not read again at each store */
-	const real *tw = t->w, *g = back ? k.g_y : k.x;
-	for (int64_t e = from; e < to; e += n) {
-		const real *row = k.table + first[e] * BLOCK;
-		if ((e - start) / 4 < k.n_next)
-			fetch_row(&k, (e - start) / 4, back ? 3 : 2);
-		cpu_wide f[4][STRIPS], s[4][STRIPS];
+	for (int64_t v = 0; v < c->n; v++, to += BLOCK) {
+		cpu_wide sum[STRIPS] = {0};
+		for (int64_t i = c->start[v]; i < c->start[v + 1]; i++)
+#pragma GCC unroll 4
+			for (int l = 0; l < STRIPS; l++)
+				sum[l] += CPU_STRIP(from + c->item[i] * BLOCK + l * CPU_WIDE) * w[i];
+		for (int l = 0; l < STRIPS; l++)
+			CPU_STRIP(to + l * CPU_WIDE) = sum[l];
+	}
+}
+
+/*
+ * Of the pairs of a run: the sum of x, or, with `back`, of g_y, which with x gives the rows' gradient. A filter is made
+ * once and serves both directions.
+ */
+K_INLINE void block_pairs(const struct k_table *t, struct block k, int64_t run, const bool back)
+{
+	const int64_t *group = t->group, first = group[t->run[run]];
+	const struct k_pair *pair = t->pair; /* not read again at each store */
+	const real *g = back ? k.g_y : k.x;
+	int64_t fetched = 0;
+	for (int64_t q = t->run[run]; q < t->run[run + 1]; q++) {
+		const int64_t from = group[q], to = group[q + 1], row = t->first[q] * BLOCK;
+		for (; fetched < cpu_min((to - first) / 4, k.n_next); fetched++)
+			fetch_row(&k, fetched, back ? 3 : 2);
+		cpu_wide f[4][STRIPS], s[4][STRIPS] = {0};
 #pragma GCC unroll 8
 		for (int i = 0; i < 4 * STRIPS; i++)
-			f[i / STRIPS][i % STRIPS] = CPU_STRIP(row + i * CPU_WIDE);
+			f[i / STRIPS][i % STRIPS] = CPU_STRIP(k.rows + row + i * CPU_WIDE);
 #pragma GCC unroll 4
-		for (int p = 0; p < n; p++) {
-			const real *w = tw + 4 * (e + p), w0 = w[0], w1 = w[1], w2 = w[2], w3 = w[3];
-			const int64_t a = (ta[e + p] - k.atom) * BLOCK, b = (tb[e + p] - k.atom) * BLOCK;
+		for (int i = 0; i < STRIPS; i++) {
+			f[0][i] -= f[1][i];
+			f[2][i] -= f[1][i];
+			f[3][i] -= f[1][i];
+		}
+		for (int64_t e = from; e < to; e++) {
+			const real w0 = pair[e].w[0], w2 = pair[e].w[1], w3 = pair[e].w[2];
+			const int64_t a = pair[e].a * BLOCK, b = pair[e].b * BLOCK;
 #pragma GCC unroll 4
 			for (int i = 0; i < STRIPS; i++) {
 				const int64_t at_a = a + i * CPU_WIDE, at_b = b + i * CPU_WIDE;
-				const cpu_wide filter = (f[0][i] * w0 + f[1][i] * w1) + (f[2][i] * w2 + f[3][i] * w3);
+				const cpu_wide filter = (f[1][i] + f[0][i] * w0) + (f[2][i] * w2 + f[3][i] * w3);
 				const cpu_wide ga = CPU_STRIP(g + at_a), gb = CPU_STRIP(g + at_b);
 				CPU_STRIP(k.sum + at_a) += gb * filter;
 				CPU_STRIP(k.sum + at_b) += ga * filter;
 				if (!back)
 					continue;
-				const cpu_wide q = ga * CPU_STRIP(k.x + at_b) + gb * CPU_STRIP(k.x + at_a);
-				s[0][i] = p ? s[0][i] + q * w0 : q * w0;
-				s[1][i] = p ? s[1][i] + q * w1 : q * w1;
-				s[2][i] = p ? s[2][i] + q * w2 : q * w2;
-				s[3][i] = p ? s[3][i] + q * w3 : q * w3;
+				const cpu_wide u = ga * CPU_STRIP(k.x + at_b) + gb * CPU_STRIP(k.x + at_a);
+				s[0][i] += u * w0;
+				s[1][i] += u;
+				s[2][i] += u * w2;
+				s[3][i] += u * w3;
 			}
 		}
-		real *g_row = k.g_table + first[e] * BLOCK;
+#pragma GCC unroll 4
+		for (int i = 0; i < STRIPS; i++)
+			s[1][i] -= (s[0][i] + s[2][i]) + s[3][i];
 #pragma GCC unroll 8
 		for (int i = 0; i < 4 * STRIPS && back; i++)
-			CPU_STRIP(g_row + i * CPU_WIDE) += s[i / STRIPS][i % STRIPS];
+			CPU_STRIP(k.g_rows + row + i * CPU_WIDE) += s[i / STRIPS][i % STRIPS];
 	}
 }
 
-K_SIMD static void block_sum(const struct k_table *t, const struct block *k, const int64_t *pair)
+K_SIMD static void block_sum(const struct k_table *t, const struct block *k, int64_t run)
 {
-	block_pairs(t, *k, pair[0], pair[1], 4, false, pair[0]);
-	block_pairs(t, *k, pair[1], pair[2], 2, false, pair[0]);
-	block_pairs(t, *k, pair[2], pair[3], 1, false, pair[0]);
+	block_pairs(t, *k, run, false);
 }
 
-K_SIMD static void block_back(const struct k_table *t, const struct block *k, const int64_t *pair)
+K_SIMD static void block_back(const struct k_table *t, const struct block *k, int64_t run)
 {
-	block_pairs(t, *k, pair[0], pair[1], 4, true, pair[0]);
-	block_pairs(t, *k, pair[1], pair[2], 2, true, pair[0]);
-	block_pairs(t, *k, pair[2], pair[3], 1, true, pair[0]);
+	block_pairs(t, *k, run, true);
 }
 
 static void table_chunk(void *ctx, int64_t chunk, int thread)
 {
 	const struct table_job *j = ctx;
 	const struct k_table *t = j->t;
-	const int64_t c = chunk * BLOCK, d = j->d, rows = t->n_row * BLOCK, atoms = j->run_atoms * BLOCK;
-	real *p = cpu_scratch(j->k, 2 + thread, (size_t)(2 * rows + 3 * atoms) * sizeof *p);
-	struct block b = {.table = p,
-			  .g_table = p + rows,
-			  .x = p + 2 * rows,
-			  .g_y = p + 2 * rows + atoms,
-			  .sum = p + 2 * rows + 2 * atoms};
+	const int64_t c = chunk * BLOCK, d = j->d, nodes = t->n_node * BLOCK, rows = t->n_row * BLOCK;
+	const int64_t atoms = j->run_atoms * BLOCK;
+	real *table =
+	    cpu_scratch(j->k, CPU_SLOT_THREAD + thread, (size_t)(nodes + 2 * rows + 3 * atoms) * sizeof *table);
+	struct block b = {.rows = table + nodes};
+	b.g_rows = b.rows + rows;
+	b.x = b.g_rows + rows;
+	b.g_y = b.x + atoms;
+	b.sum = b.g_y + atoms;
 	real *sum = j->g_y ? j->g_x : j->y; /* or NULL */
-	take_columns(b.table, j->table, t->n_row, c, d);
+	take_columns(table, j->table, t->n_node, c, d);
+	block_rows(&t->finer, t->w_finer, table, b.rows);
 	if (j->g_y)
-		zero(b.g_table, rows);
+		zero(b.g_rows, rows);
 	for (int64_t r = 0; r < t->n_run; r++) {
 		const int64_t n = t->atom[r + 1] - t->atom[r], first = t->atom[r] * d;
-		b.atom = t->atom[r];
 		look_ahead(j, r, c, &b);
 		zero(b.sum, n * BLOCK);
 		take_columns(b.x, j->x + first, n, c, d);
 		if (j->g_y) {
 			take_columns(b.g_y, j->g_y + first, n, c, d);
-			block_back(t, &b, t->pair + 3 * r);
+			block_back(t, &b, r);
 		} else {
-			block_sum(t, &b, t->pair + 3 * r);
+			block_sum(t, &b, r);
 		}
 		if (sum)
 			give_columns(sum + first, b.sum, n, c, d, j->add);
 	}
-	if (j->g_y)
-		give_columns(j->g_table, b.g_table, t->n_row, c, d, j->add_table);
+	if (!j->g_y)
+		return;
+	block_rows(&t->back, t->w_back, b.g_rows, table);
+	give_columns(j->g_table, table, t->n_node, c, d, j->add_table);
 }
 
 static void run_table(const struct kernels *k, struct table_job j)
@@ -209,33 +230,55 @@ static void table_back(const struct kernels *k, const struct k_table *t, const r
 		table_sum(k, t, g_y, table, g_x, d, add_x);
 }
 
-static void slope_chunk(void *ctx, int64_t chunk, int thread)
+/* Of the finer rows y. */
+static void rows_chunk(void *ctx, int64_t chunk, int thread)
+{
+	const struct table_job *j = ctx;
+	const int64_t c = chunk * BLOCK, nodes = j->t->n_node * BLOCK, rows = j->t->n_row * BLOCK;
+	real *table = cpu_scratch(j->k, CPU_SLOT_THREAD + thread, (size_t)(nodes + rows) * sizeof *table);
+	take_columns(table, j->table, j->t->n_node, c, j->d);
+	block_rows(&j->t->finer, j->t->w_finer, table, table + nodes);
+	give_columns(j->y, table + nodes, j->t->n_row, c, j->d, false);
+}
+
+struct slope_job {
+	const struct k_table *t;
+	const real *x, *rows, *g_y;
+	real *g_dist;
+	int64_t d;
+};
+
+static void slope_run(void *ctx, int64_t run, int thread)
 {
 	(void)thread;
-	const struct table_job *j = ctx;
+	const struct slope_job *j = ctx;
 	const struct k_table *t = j->t;
-	int64_t d = j->d;
-	for (int64_t e = chunk * j->rows, to = cpu_min(t->n_pair, e + j->rows); e < to; e++) {
-		const real *f = j->table + t->first[e] * d, *w = t->slope + 4 * e;
-		const real *xa = j->x + t->a[e] * d, *xb = j->x + t->b[e] * d;
-		const real *ga = j->g_y + t->a[e] * d, *gb = j->g_y + t->b[e] * d;
-		double sum = 0;
-		for (int64_t c = 0; c < d; c++) {
-			double slope = 0;
-			for (int r = 0; r < 4; r++)
-				slope += (double)w[r] * (double)f[r * d + c];
-			sum += slope * ((double)ga[c] * (double)xb[c] + (double)gb[c] * (double)xa[c]);
+	const int64_t d = j->d, *group = t->group;
+	const real *x = j->x + t->atom[run] * d, *g_y = j->g_y + t->atom[run] * d;
+	for (int64_t q = t->run[run]; q < t->run[run + 1]; q++)
+		for (int64_t e = group[q]; e < group[q + 1]; e++) {
+			const real *f = j->rows + t->first[q] * d, *w = t->slope + 4 * e;
+			const real *xa = x + t->pair[e].a * d, *xb = x + t->pair[e].b * d;
+			const real *ga = g_y + t->pair[e].a * d, *gb = g_y + t->pair[e].b * d;
+			double sum = 0;
+			for (int64_t c = 0; c < d; c++) {
+				double slope = 0;
+				for (int r = 0; r < 4; r++)
+					slope += (double)w[r] * (double)f[r * d + c];
+				sum += slope * ((double)ga[c] * (double)xb[c] + (double)gb[c] * (double)xa[c]);
+			}
+			j->g_dist[e] += (real)sum;
 		}
-		j->g_dist[e] += (real)sum;
-	}
 }
 
 static void table_slope(const struct kernels *k, const struct k_table *t, const real *x, const real *table,
 			const real *g_y, real *g_dist, int64_t d)
 {
-	struct table_job j = {
-	    .t = t, .x = x, .table = table, .g_y = g_y, .g_dist = g_dist, .d = d, .rows = cpu_rows_of(4 * d)};
-	cpu_run(k, cpu_n_chunk(t->n_pair, j.rows), slope_chunk, &j);
+	real *rows = cpu_scratch(k, 0, (size_t)(t->n_row * d + 1) * sizeof *rows);
+	struct table_job finer = {.t = t, .table = table, .y = rows, .d = d, .k = k};
+	struct slope_job j = {.t = t, .x = x, .rows = rows, .g_y = g_y, .g_dist = g_dist, .d = d};
+	cpu_run(k, cpu_n_chunk(d, BLOCK), rows_chunk, &finer);
+	cpu_run(k, t->n_run, slope_run, &j);
 }
 
 /* ---- filters from features ------------------------------------------------------- */

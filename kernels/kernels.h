@@ -91,20 +91,32 @@ struct k_graph_norm {
 	real *mean, *inv;                       /* [n_graph, d] written: mean(x), 1 / sqrt(...) */
 };
 
+/* Two atoms, counted from the first of their run, and the weights of the rows 0, 2 and 3 that their filter is made of;
+ * that of row 1 is what those lack to 1. */
+struct k_pair {
+	real w[3];
+	uint16_t a, b;
+};
+enum { K_RUN_MOST = 1 << 16 }; /* atoms of a run */
+
 /*
- * Pairs of atoms (a < b, each once) whose filter is a row of a table, interpolated: f(e) = sum over r < 4 of
- * w[e, r] table[first[e] + r], four nodes of equal steps. All but atom and pair in back-end memory.
+ * Pairs of atoms, each once, with a filter interpolated between rows of a table [n_node, d]. Those rows are finer by
+ * lists, rows = csr_sum(finer, table, w_finer); `back` and w_back are the same lists by node. A group is pairs whose
+ * filters are made of the same four rows, first[group] on: f(e) = row 1 + sum over r of w[r] (row r - row 1). All but
+ * atom, run and group in back-end memory.
  */
 struct k_table {
-	int64_t n_pair, n_row, n_run; /* n_row: of the table */
-	/* [n_run + 1] (host): a run's atoms. No pair has atoms of two runs; a run's rows should stay in a cache. */
-	const int64_t *atom;
-	/* [3 n_run + 1] (host): where a run's pairs begin that come in fours of one first row, those in twos, the rest:
-	 * what is read of the table for one serves the others. */
-	const int64_t *pair;
-	const int64_t *a, *b;  /* [n_pair] */
-	const int64_t *first;  /* [n_pair] below n_row - 3 */
-	const real *w, *slope; /* [n_pair, 4] weights of the value and of its derivative (NULL: not wanted) */
+	int64_t n_node, n_row, n_pair, n_run;
+	struct k_csr finer, back;
+	const real *w_finer, *w_back; /* [n_item] by position */
+	/* [n_run + 1] (host): a run's atoms and its groups. No pair has atoms of two runs; a run's rows should stay in
+	 * a cache. */
+	const int64_t *atom, *run;
+	const int64_t
+	    *group; /* [run[n_run] + 1] (host): its pairs; what is read of the rows for one serves the others */
+	const int64_t *first; /* [run[n_run]] below n_row - 3 */
+	const struct k_pair *pair;
+	const real *slope; /* [n_pair, 4] weights of the filter's derivative; NULL: not wanted */
 };
 
 /*
@@ -278,14 +290,15 @@ struct kernels {
 			    real *g_f, int64_t n_edge, int64_t d);
 
 	/* ---- filters that are not stored (cpu_pairs.c) ---- */
-	/* y[a] (+)= sum over pairs of x[b] f(e), and y[b] likewise of x[a]; table [n_row, d]; x, y [atoms, d]. */
+	/* y[a] (+)= sum over pairs of x[b] f(e), and y[b] likewise of x[a]; table [n_node, d]; x, y [atoms, d]. */
 	void (*table_sum)(const struct kernels *k, const struct k_table *t, const real *x, const real *table, real *y,
 			  int64_t d, bool add);
-	/* Its gradients from g_y: g_x (+)= as table_sum of g_y, and g_table[first[e] + r] (+)= w[e, r] q(e), q(e) =
-	 * g_y[a] x[b] + g_y[b] x[a]. Each may be NULL; without add_x, add_table it is written, all of it. */
+	/* Its gradients from g_y: g_x (+)= as table_sum of g_y, and g_table (+)= csr_sum(back, g, w_back) of the rows'
+	 * gradient g, the sum over pairs of f's weight q(e), q(e) = g_y[a] x[b] + g_y[b] x[a]. Each may be NULL;
+	 * without add_x, add_table it is written, all of it. */
 	void (*table_back)(const struct kernels *k, const struct k_table *t, const real *x, const real *table,
 			   const real *g_y, real *g_x, bool add_x, real *g_table, bool add_table, int64_t d);
-	/* g_dist[e] += sum over columns of q(e) sum over r of slope[e, r] table[first[e] + r]; sums in double. */
+	/* g_dist[e] += sum over columns of q(e) sum over r of slope[e, r] row r of its group; sums in double. */
 	void (*table_slope)(const struct kernels *k, const struct k_table *t, const real *x, const real *table,
 			    const real *g_y, real *g_dist, int64_t d);
 	/* y[v] (+)= sum over the target's pairs e of x[other[e]] (sum over q of f[e, q] w[q]), entry by entry;

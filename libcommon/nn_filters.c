@@ -2,6 +2,7 @@
 #include "nn_layer.h"
 
 #include <math.h>
+#include <string.h>
 
 /* ---- filters from a table: functions of the distance, by cubic interpolation ------------------------------- */
 
@@ -26,14 +27,17 @@ static void cubic_slopes(double s, double *slope)
 }
 
 struct near {
-	int64_t i, j;
 	double at; /* distance in steps */
+	int32_t cell;
+	uint16_t a, b;
 };
 
 struct builder {
-	int64_t *pair, *atom, *a, *b, *first, *cell;
-	struct near *near; /* of one run, and its cell */
-	real *w, *slope;
+	int64_t *run, *atom, *group, *first;
+	int64_t *count;    /* of a run's pairs, by cells */
+	struct near *near; /* of one run */
+	struct k_pair *pair;
+	real *slope;
 	double cutoff, step;
 	int64_t n, n_run, n_step, low, high; /* nodes that pairs read: low .. high; node g: the distance g step */
 };
@@ -49,14 +53,13 @@ static struct builder builder_new(struct arena *m, const struct nn_points *p, do
 		n_mol += i == from;
 	}
 	size_t n = (size_t)most + 1, r = (size_t)n_mol + 1; /* runs at most */
-	return (struct builder){.pair = arena_alloc(m, 3 * r * sizeof(int64_t)),
+	return (struct builder){.run = arena_alloc(m, r * sizeof(int64_t)),
 				.atom = arena_alloc(m, r * sizeof(int64_t)),
-				.a = arena_alloc(m, n * sizeof(int64_t)),
-				.b = arena_alloc(m, n * sizeof(int64_t)),
+				.group = arena_alloc(m, n * sizeof(int64_t)),
 				.first = arena_alloc(m, n * sizeof(int64_t)),
-				.cell = arena_alloc(m, n * sizeof(int64_t)),
+				.count = arena_calloc(m, (size_t)n_step, sizeof(int64_t)),
 				.near = arena_alloc(m, n * sizeof(struct near)),
-				.w = arena_alloc(m, 4 * n * sizeof(real)),
+				.pair = arena_alloc(m, n * sizeof(struct k_pair)),
 				.slope = slopes ? arena_alloc(m, 4 * n * sizeof(real)) : NULL,
 				.cutoff = cutoff,
 				.step = cutoff / (double)n_step,
@@ -65,28 +68,10 @@ static struct builder builder_new(struct arena *m, const struct nn_points *p, do
 				.high = -1};
 }
 
-/* The pair lies between the nodes cell and cell + 1. */
-static void add_pair(struct builder *b, const struct near *p, int64_t cell)
-{
-	double s = p->at - (double)cell, w[4];
-	int64_t n = b->n++;
-	b->a[n] = p->i;
-	b->b[n] = p->j;
-	b->first[n] = cell - 1;
-	b->low = cell - 1 < b->low ? cell - 1 : b->low;
-	b->high = cell + 2 > b->high ? cell + 2 : b->high;
-	cubic_weights(s, w);
-	for (int r = 0; r < 4; r++)
-		b->w[4 * n + r] = (real)w[r];
-	if (!b->slope)
-		return;
-	cubic_slopes(s, w);
-	for (int r = 0; r < 4; r++)
-		b->slope[4 * n + r] = (real)(w[r] / b->step);
-}
-
-/* Pairs of the molecule of atoms [from, to), after the n that a run has. Returns how many it has with them. */
-static int64_t find_near(struct builder *b, const struct nn_points *p, int64_t from, int64_t to, int64_t n)
+/* Pairs of the molecule of atoms [from, to), after the n that a run has, whose first atom is `first`. Returns how many
+ * it has with them. */
+static int64_t find_near(struct builder *b, const struct nn_points *p, int64_t first, int64_t from, int64_t to,
+			 int64_t n)
 {
 	const double steps = 1 / b->step;
 	for (int64_t i = from; i < to; i++)
@@ -99,49 +84,68 @@ static int64_t find_near(struct builder *b, const struct nn_points *p, int64_t f
 			dist = sqrt(sum);
 			if (!(dist < b->cutoff))
 				continue;
-			int64_t cell = (int64_t)(dist * steps);
-			b->near[n] = (struct near){i, j, dist * steps};
-			b->cell[n++] = cell < b->n_step ? cell : b->n_step - 1;
+			const int64_t cell =
+			    (int64_t)(dist * steps) < b->n_step ? (int64_t)(dist * steps) : b->n_step - 1;
+			b->near[n++] = (struct near){.at = dist * steps,
+						     .cell = (int32_t)cell,
+						     .a = (uint16_t)(i - first),
+						     .b = (uint16_t)(j - first)};
+			b->count[cell]++;
 		}
 	return n;
 }
 
-/* The n pairs of a run, by cells: of each as many as there are in fours, then in twos, then what is left. */
-static void add_run(struct arena *m, struct builder *b, int64_t n)
+/* The n pairs of a run, by cells: those of a cell, which lie between its node and the next, are a group. */
+static void add_run(struct builder *b, int64_t n)
 {
-	struct nn_order by_cell = nn_order_by(m, b->cell, n, b->n_step);
-	int64_t *pair = b->pair + 3 * b->n_run++;
-	for (int64_t size = 4; size; size /= 2) {
-		for (int64_t v = 0; v < b->n_step; v++) {
-			const int64_t *item = by_cell.item + by_cell.start[v];
-			int64_t count = by_cell.start[v + 1] - by_cell.start[v];
-			for (int64_t i = size < 4 ? count - count % (2 * size) : 0; i < count - count % size; i++)
-				add_pair(b, &b->near[item[i]], v);
-		}
-		*++pair = b->n;
+	int64_t n_group = b->run[b->n_run];
+	for (int64_t cell = 0; cell < b->n_step; cell++) {
+		const int64_t count = b->count[cell];
+		b->count[cell] = b->n; /* from now on: where the next one goes */
+		if (!count)
+			continue;
+		b->n += count;
+		b->first[n_group] = cell - 1;
+		b->group[++n_group] = b->n;
+		b->low = cell - 1 < b->low ? cell - 1 : b->low;
+		b->high = cell + 2 > b->high ? cell + 2 : b->high;
 	}
+	for (const struct near *p = b->near; p < b->near + n; p++) {
+		const int64_t e = b->count[p->cell]++;
+		const double s = p->at - p->cell;
+		double w[4];
+		cubic_weights(s, w);
+		b->pair[e] = (struct k_pair){{(real)w[0], (real)w[2], (real)w[3]}, p->a, p->b};
+		if (!b->slope)
+			continue;
+		cubic_slopes(s, w);
+		for (int r = 0; r < 4; r++)
+			b->slope[4 * e + r] = (real)(w[r] / b->step);
+	}
+	memset(b->count, 0, (size_t)b->n_step * sizeof *b->count);
+	b->run[++b->n_run] = n_group;
 }
 
 /* Of a run: the more, the more pairs share a cell, as long as a cache holds their rows, 128 bytes thrice. */
-enum { RUN_ATOMS = 224 };
+enum { RUN_ATOMS = 400 };
 
 /* Pairs by runs of molecules; each is alone where its sums may not depend on the others. */
-static void add_pairs(struct arena *m, struct builder *b, const struct nn_points *p, bool alone)
+static void add_pairs(struct builder *b, const struct nn_points *p, bool alone)
 {
 	int64_t n = 0;
-	b->pair[0] = b->atom[0] = 0;
+	b->run[0] = b->group[0] = b->atom[0] = 0;
 	for (int64_t from = 0, to = 0; from < p->n_atom; from = to) {
 		while (to < p->n_atom && p->mol[to] == p->mol[from])
 			to++;
 		if (from > b->atom[b->n_run] && (alone || to - b->atom[b->n_run] > RUN_ATOMS)) {
-			add_run(m, b, n);
+			add_run(b, n);
 			b->atom[b->n_run] = from;
 			n = 0;
 		}
-		n = find_near(b, p, from, to, n);
+		n = find_near(b, p, b->atom[b->n_run], from, to, n);
 	}
 	if (p->n_atom)
-		add_run(m, b, n);
+		add_run(b, n);
 	b->atom[b->n_run] = p->n_atom;
 }
 
@@ -197,10 +201,34 @@ static void finer_rows(struct nn_tape *t, struct nn_filter_table *f, const struc
 	struct nn_order back = nn_order_by(m, node, n, f->dist->n);
 	for (int64_t i = 0; i < n; i++)
 		w_back[i] = w[back.item[i]];
-	f->finer = nn_tape_csr(t, row, n, n_row, node);
-	f->finer_back = nn_tape_csr(t, node, n, f->dist->n, row);
-	f->w = nn_input(t, w, n, 1)->v;
-	f->w_back = nn_input(t, w_back, n, 1)->v;
+	f->t.finer = nn_tape_csr(t, row, n, n_row, node);
+	f->t.back = nn_tape_csr(t, node, n, f->dist->n, row);
+	f->t.w_finer = nn_input(t, w, n, 1)->v;
+	f->t.w_back = nn_input(t, w_back, n, 1)->v;
+}
+
+static void *on_tape(struct nn_tape *t, const void *host, size_t nbytes)
+{
+	void *p = nn_tape_alloc(t, nbytes);
+	nn_tape_kernels(t)->upload(p, host, nbytes);
+	return p;
+}
+
+/* Distances of the table's pairs, with the gradient of positions. */
+static void add_distances(struct nn_tape *t, struct nn_filter_table *f, struct nn_var *pos, const struct builder *b)
+{
+	struct arena *m = nn_tape_arena(t);
+	int64_t *i = arena_alloc(m, (size_t)(2 * b->n + 1) * sizeof *i), *j = i + b->n;
+	for (int64_t run = 0; run < b->n_run; run++)
+		for (int64_t e = b->group[b->run[run]]; e < b->group[b->run[run + 1]]; e++) {
+			i[e] = b->atom[run] + b->pair[e].a;
+			j[e] = b->atom[run] + b->pair[e].b;
+		}
+	f->t.slope = nn_input(t, b->slope, b->n, 4)->v;
+	f->pairs = arena_calloc(m, 1, sizeof *f->pairs);
+	*f->pairs = (struct nn_pair_lists){
+	    .n = b->n, .n_atom = pos->n, .j = nn_tape_index(t, j, b->n), .i = nn_tape_index(t, i, b->n)};
+	f->pair_dist = nn_distances(t, pos, f->pairs);
 }
 
 struct nn_filter_table *nn_filter_table_new(struct nn_tape *t, const struct nn_points *p, struct nn_var *pos,
@@ -209,55 +237,28 @@ struct nn_filter_table *nn_filter_table_new(struct nn_tape *t, const struct nn_p
 	struct arena *m = nn_tape_arena(t);
 	struct nn_filter_table *f = arena_calloc(m, 1, sizeof *f);
 	struct builder b = builder_new(m, p, cutoff_ang, FINER * n_cell, pos && pos->g);
-	add_pairs(m, &b, p, nn_tape_kernels(t)->fixed_rows);
-	int64_t low = b.n ? b.low : 0, high = b.n ? b.high : 3;
-	for (int64_t e = 0; e < b.n; e++)
-		b.first[e] -= low;
+	add_pairs(&b, p, nn_tape_kernels(t)->fixed_rows);
+	int64_t low = b.n ? b.low : 0, high = b.n ? b.high : 3, n_group = b.run[b.n_run];
+	for (int64_t q = 0; q < n_group; q++)
+		b.first[q] -= low;
 	int64_t from = (low + FINER) / FINER - 1 - REACH, n_node = (high + FINER) / FINER + 1 + REACH - from;
 	real *dist = arena_alloc(m, (size_t)n_node * sizeof *dist);
 	for (int64_t i = 0; i < n_node; i++)
 		dist[i] = (real)((double)(FINER * (from + i)) * b.step);
 	f->dist = nn_input(t, dist, n_node, 1);
-	finer_rows(t, f, &b, low, high, from);
-	f->t = (struct k_table){.n_pair = b.n,
+	f->t = (struct k_table){.n_node = n_node,
 				.n_row = high - low + 1,
+				.n_pair = b.n,
 				.n_run = b.n_run,
-				.pair = b.pair,
 				.atom = b.atom,
-				.a = nn_tape_index(t, b.a, b.n),
-				.b = nn_tape_index(t, b.b, b.n),
-				.first = nn_tape_index(t, b.first, b.n),
-				.w = nn_input(t, b.w, b.n, 4)->v};
-	if (b.slope) {
-		f->t.slope = nn_input(t, b.slope, b.n, 4)->v;
-		f->pairs = arena_calloc(m, 1, sizeof *f->pairs);
-		*f->pairs = (struct nn_pair_lists){.n = b.n, .n_atom = p->n_atom, .j = f->t.b, .i = f->t.a};
-		f->pair_dist = nn_distances(t, pos, f->pairs);
-	}
+				.run = b.run,
+				.group = b.group,
+				.first = nn_tape_index(t, b.first, n_group),
+				.pair = on_tape(t, b.pair, (size_t)b.n * sizeof *b.pair)};
+	finer_rows(t, f, &b, low, high, from);
+	if (b.slope)
+		add_distances(t, f, pos, &b);
 	return f;
-}
-
-struct finer_rule {
-	const struct nn_filter_table *f;
-	struct nn_var *x, *y;
-};
-
-static void finer_back(struct nn_tape *t, void *ctx)
-{
-	const struct finer_rule *r = ctx;
-	const struct kernels *k = nn_tape_kernels(t);
-	k->csr_sum(k, &r->f->finer_back, r->y->g, r->f->w_back, r->x->g, r->x->d, nn_var_adds(r->x));
-}
-
-struct nn_var *nn_table_rows(struct nn_tape *t, const struct nn_filter_table *f, struct nn_var *x)
-{
-	const struct kernels *k = nn_tape_kernels(t);
-	struct finer_rule *r = arena_calloc(nn_tape_arena(t), 1, sizeof *r);
-	*r = (struct finer_rule){.f = f, .x = x, .y = nn_var_new(t, f->t.n_row, x->d, x->g != NULL)};
-	k->csr_sum(k, &f->finer, x->v, f->w, r->y->v, x->d, false);
-	if (r->y->g)
-		nn_tape_push(t, finer_back, r);
-	return r->y;
 }
 
 struct table_rule {

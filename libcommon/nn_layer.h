@@ -142,19 +142,15 @@ struct nn_var *nn_filter_sum(struct nn_tape *t, const struct nn_pair_lists *p, s
  */
 struct nn_filter_table {
 	struct k_table t;
-	struct nn_var *dist;            /* [n, 1] distances (angstrom) at which f is wanted, beyond both ends too */
-	struct k_csr finer, finer_back; /* the table's rows from those of dist; and back */
-	const real *w, *w_back;         /* their weights by position */
-	struct nn_pair_lists *pairs;    /* of pair_dist */
-	struct nn_var *pair_dist;       /* [n_pair, 1], or NULL where no gradient of positions is wanted */
+	struct nn_var *dist;         /* [n, 1] distances (angstrom) at which f is wanted, beyond both ends too */
+	struct nn_pair_lists *pairs; /* of pair_dist */
+	struct nn_var *pair_dist;    /* [n_pair, 1], or NULL where no gradient of positions is wanted */
 };
 /* f is asked for at n_cell steps from 0 to the cutoff, where no pair reads it less. pos [n_atom, 3]: p->pos as a
  * variable, NULL: no gradient. */
 struct nn_filter_table *nn_filter_table_new(struct nn_tape *t, const struct nn_points *p, struct nn_var *pos,
 					    double cutoff_ang, int64_t n_cell);
-/* The table [n_row, d] from x [n, d], f at dist. Its gradient may be unset (nn_var_unset). */
-struct nn_var *nn_table_rows(struct nn_tape *t, const struct nn_filter_table *f, struct nn_var *x);
-/* y_i = sum over other atoms j within the cutoff of x_j f_ij; table [n_row, d] of nn_table_rows. */
+/* y_i = sum over other atoms j within the cutoff of x_j f_ij; table [n, d]: f at dist. */
 struct nn_var *nn_table_sum(struct nn_tape *t, const struct nn_filter_table *f, struct nn_var *x, struct nn_var *table);
 /* y_i = sum over pairs (j -> i) of x_j (f w), entry by entry; f [pairs, n] constant, n <= 16, w [n, d]. */
 struct nn_var *nn_feature_sum(struct nn_tape *t, const struct nn_pair_lists *p, struct nn_var *x, struct nn_var *f,

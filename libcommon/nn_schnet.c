@@ -183,8 +183,7 @@ static struct nn_var *schnet_quick(struct nn_tape *t, struct nn_params *ps, cons
 					   : lin1_folded(t, ps, lin1.s, last.s, h, s);
 		struct nn_var *w = nn_dense_named(t, ps, nn_name("%smlp.0", at.s).s, gaussians, NN_SSP, NULL);
 		w = nn_dense_named(t, ps, nn_name("%smlp.2", at.s).s, nn_var_unset(w), -1, NULL);
-		w = nn_var_unset(nn_table_rows(t, f, nn_var_unset(w)));
-		u = nn_var_unset(nn_table_sum(t, f, nn_var_unset(u), w));
+		u = nn_var_unset(nn_table_sum(t, f, nn_var_unset(u), nn_var_unset(w)));
 		s = nn_dense_named(t, ps, nn_name("%sconv.lin2", at.s).s, u, NN_SSP, NULL);
 		if (mean_only && b >= c->n_block - 2 && (b == c->n_block - 1 || fold_pays(t, c, s))) {
 			struct nn_var *part = nn_linear_named(t, ps, lin.s, read_out(t, s, p, false));
@@ -201,6 +200,17 @@ static struct nn_var *schnet_quick(struct nn_tape *t, struct nn_params *ps, cons
 	return nn_linear_named(t, ps, nn_name("%slin2", prefix).s, read_out(t, h, p, false));
 }
 
+/* Of a molecule. */
+static int64_t most_atoms(const struct nn_points *p)
+{
+	int64_t most = 0;
+	for (int64_t i = 0, from = 0; i < p->n_atom; i++) {
+		from = p->mol[i] == p->mol[from] ? from : i;
+		most = i - from + 1 > most ? i - from + 1 : most;
+	}
+	return most;
+}
+
 struct nn_var *nn_schnet(struct nn_tape *t, struct nn_params *ps, const char *prefix, int n_block, double cutoff_ang,
 			 int n_gaussian, const struct nn_points *p, struct nn_var *pos, bool read_sum)
 {
@@ -212,7 +222,7 @@ struct nn_var *nn_schnet(struct nn_tape *t, struct nn_params *ps, const char *pr
 				 .sum = read_sum,
 				 .bare = !nn_params_find(ps, nn_name("%slin1.weight", prefix).s)};
 	const struct kernels *k = nn_tape_kernels(t);
-	bool offered = k->table_sum && k->dense; /* a device may lack them */
+	bool offered = k->table_sum && k->dense && most_atoms(p) <= K_RUN_MOST; /* a device may lack them */
 	/* in double the interpolation would be the largest error by far */
 	if (k->plain || !offered || sizeof(real) > sizeof(float))
 		return schnet_plain(t, ps, prefix, &c);

@@ -1,86 +1,99 @@
 /* Sums over pairs whose filters are not stored, from a table or from features, against the reference. */
 #include "trial.h"
 
-enum { N_ROW = 70 }; /* of a table */
+enum { N_NODE = 30, N_ROW = 70, MOST_NODES = 3 }; /* of a table, of its rows; nodes of a row */
 
 enum { MOST = 5 }; /* pairs of an atom */
 
-struct lists {
-	int64_t n, *a, *b, *first;
-};
-
-/* Some pairs of the atoms [from, to); first rows crowd in a few places and leave others empty. */
-static void some_pairs(struct trial *t, int64_t from, int64_t to, struct lists *l)
+/* Random lists of nodes for each row, some empty, and the same by node. */
+static void finer(struct trial *t, struct k_table *tab)
 {
-	for (int64_t v = from; v < to; v++)
-		for (int64_t u = from > v - MOST ? from : v - MOST; u < v; u++)
-			if (rng_below(&t->rng, 3)) {
-				l->a[l->n] = u;
-				l->b[l->n] = v;
-				l->first[l->n++] = rng_below(&t->rng, 2) ? 31 : rng_below(&t->rng, N_ROW - 3);
-			}
-}
-
-/* Adds those of each first row in as many groups of n as there are, `in` being what they are taken from. */
-static void in_groups(struct lists *in, int64_t n, struct lists *to)
-{
-	for (int64_t row = 0; row < N_ROW; row++) {
-		int64_t count = 0;
-		for (int64_t e = 0; e < in->n; e++)
-			count += in->first[e] == row;
-		count -= count % n;
-		for (int64_t e = 0; e < in->n && count; e++)
-			if (in->first[e] == row) {
-				to->a[to->n] = in->a[e];
-				to->b[to->n] = in->b[e];
-				to->first[to->n++] = row;
-				in->first[e] = -1;
-				count--;
-			}
+	int64_t start[N_ROW + 1] = {0}, back_start[N_NODE + 1] = {0}, item[N_ROW * MOST_NODES],
+			      back[N_ROW * MOST_NODES];
+	real w[N_ROW * MOST_NODES], w_back[N_ROW * MOST_NODES];
+	int64_t n = 0, n_back = 0;
+	for (int64_t v = 0; v < N_ROW; v++) {
+		for (int64_t i = rng_below(&t->rng, MOST_NODES + 1); i; i--) {
+			item[n] = rng_below(&t->rng, N_NODE);
+			w[n++] = (real)rng_normal(&t->rng);
+		}
+		start[v + 1] = n;
 	}
+	for (int64_t node = 0; node < N_NODE; node++) {
+		for (int64_t v = 0; v < N_ROW; v++)
+			for (int64_t i = start[v]; i < start[v + 1]; i++)
+				if (item[i] == node) {
+					back[n_back] = v;
+					w_back[n_back++] = w[i];
+				}
+		back_start[node + 1] = n_back;
+	}
+	const size_t nbytes = (size_t)n * sizeof *item;
+	tab->finer = (struct k_csr){N_ROW, n, put(t, start, sizeof start), put(t, item, nbytes)};
+	tab->back = (struct k_csr){N_NODE, n, put(t, back_start, sizeof back_start), put(t, back, nbytes)};
+	tab->w_finer = put(t, w, (size_t)n * sizeof *w);
+	tab->w_back = put(t, w_back, (size_t)n * sizeof *w);
 }
 
-static struct lists lists_of(struct trial *t, int64_t n)
+/* Some pairs of n atoms; first rows crowd in a few places and leave others empty. */
+static int64_t some_pairs(struct trial *t, int64_t n, struct k_pair *pair, int64_t *first)
 {
-	size_t nbytes = (size_t)n * sizeof(int64_t);
-	return (struct lists){.a = hold_host(t, nbytes), .b = hold_host(t, nbytes), .first = hold_host(t, nbytes)};
+	int64_t n_pair = 0;
+	for (int64_t b = 0; b < n; b++)
+		for (int64_t a = b > MOST ? b - MOST : 0; a < b; a++)
+			if (rng_below(&t->rng, 3)) {
+				pair[n_pair] = (struct k_pair){.a = (uint16_t)a, .b = (uint16_t)b};
+				for (int r = 0; r < 3; r++)
+					pair[n_pair].w[r] = (real)rng_normal(&t->rng);
+				first[n_pair++] = rng_below(&t->rng, 2) ? 31 : rng_below(&t->rng, N_ROW - 3);
+			}
+	return n_pair;
 }
 
-/* Runs of 0 to 30 atoms. */
+/* Runs of 0 to 30 atoms; a group for each first row that has pairs, and for some that have none. */
 static struct k_table table(struct trial *t, int64_t n_atom)
 {
-	int64_t *pair = hold_host(t, (size_t)(4 * n_atom + 8) * sizeof *pair), *atom = pair + 3 * n_atom + 4, n_run = 0;
-	struct lists all = lists_of(t, n_atom * MOST + 1), own = lists_of(t, n_atom * MOST + 1);
-	pair[0] = atom[0] = 0;
+	const size_t n = (size_t)n_atom + 2, most = n * MOST, most_groups = n * N_ROW;
+	int64_t *atom = hold_host(t, n * sizeof *atom), *run = hold_host(t, n * sizeof *run);
+	int64_t *group = hold_host(t, most_groups * sizeof *group), *row = hold_host(t, most_groups * sizeof *row);
+	int64_t *first = hold_host(t, most * sizeof *first), n_run = 0, n_group = 0, n_pair = 0;
+	struct k_pair *own = hold_host(t, most * sizeof *own), *pair = hold_host(t, most * sizeof *pair);
+	atom[0] = run[0] = group[0] = 0;
 	while (atom[n_run] < n_atom && n_run < n_atom) {
-		int64_t from = atom[n_run], more = n_run == n_atom - 1 ? n_atom : rng_below(&t->rng, 31);
-		int64_t to = from + more < n_atom ? from + more : n_atom;
-		own.n = 0;
-		some_pairs(t, from, to, &own);
-		for (int64_t size = 4, of = 1; size; size /= 2, of++) {
-			in_groups(&own, size, &all);
-			pair[3 * n_run + of] = all.n;
+		int64_t left = n_atom - atom[n_run], size = n_run == n_atom - 1 ? left : rng_below(&t->rng, 31);
+		size = size < left ? size : left;
+		int64_t n_own = some_pairs(t, size, own, first);
+		for (int64_t v = 0; v < N_ROW - 3; v++) {
+			for (int64_t e = 0; e < n_own; e++)
+				if (first[e] == v)
+					pair[n_pair++] = own[e];
+			if (n_pair > group[n_group] || v % 8 == 0) {
+				row[n_group] = v;
+				group[++n_group] = n_pair;
+			}
 		}
-		atom[++n_run] = to;
+		atom[n_run + 1] = atom[n_run] + size;
+		run[++n_run] = n_group;
 	}
-	const size_t nbytes = (size_t)all.n * sizeof(int64_t);
-	return (struct k_table){.n_pair = all.n,
-				.n_row = N_ROW,
-				.n_run = n_run,
-				.atom = atom,
-				.pair = pair,
-				.a = put(t, all.a, nbytes),
-				.b = put(t, all.b, nbytes),
-				.first = put(t, all.first, nbytes),
-				.w = in(t, 4 * all.n),
-				.slope = in(t, 4 * all.n)};
+	struct k_table tab = {.n_node = N_NODE,
+			      .n_row = N_ROW,
+			      .n_pair = n_pair,
+			      .n_run = n_run,
+			      .atom = atom,
+			      .run = run,
+			      .group = group,
+			      .first = put(t, row, (size_t)n_group * sizeof *row),
+			      .pair = put(t, pair, (size_t)n_pair * sizeof *pair),
+			      .slope = in(t, 4 * n_pair)};
+	finer(t, &tab);
+	return tab;
 }
 
 static void op_table(const struct kernels *k, struct trial *t, struct size s)
 {
 	int64_t n = s.n < 100 ? s.n : 100, d = s.d < 150 ? s.d : 150;
 	struct k_table tab = table(t, n);
-	const real *x = in(t, n * d), *rows = in(t, N_ROW * d), *g = in(t, n * d);
+	const real *x = in(t, n * d), *rows = in(t, N_NODE * d), *g = in(t, n * d);
 	n = tab.atom[tab.n_run];
 	k->table_sum(k, &tab, x, rows, out(t, n * d), d, false);
 	k->table_sum(k, &tab, x, rows, out(t, n * d), d, true);
@@ -91,12 +104,12 @@ static void op_table_back(const struct kernels *k, struct trial *t, struct size 
 {
 	int64_t n = s.n < 100 ? s.n : 100, d = s.d < 150 ? s.d : 150;
 	struct k_table tab = table(t, n);
-	const real *x = in(t, n * d), *rows = in(t, N_ROW * d), *g = in(t, n * d);
+	const real *x = in(t, n * d), *rows = in(t, N_NODE * d), *g = in(t, n * d);
 	n = tab.atom[tab.n_run];
 	for (int add = 0; add < 2; add++) {
-		k->table_back(k, &tab, x, rows, g, out(t, n * d), add, out(t, N_ROW * d), !add, d);
+		k->table_back(k, &tab, x, rows, g, out(t, n * d), add, out(t, N_NODE * d), !add, d);
 		k->table_back(k, &tab, x, rows, g, out(t, n * d), add, NULL, true, d);
-		k->table_back(k, &tab, x, rows, g, NULL, true, out(t, N_ROW * d), add, d);
+		k->table_back(k, &tab, x, rows, g, NULL, true, out(t, N_NODE * d), add, d);
 	}
 }
 
@@ -134,8 +147,14 @@ static void one_way(const struct kernels *k, const struct k_table *t, const real
 		    int64_t d, bool add)
 {
 	struct k_table less = *t;
-	less.b = t->a; /* the second atom hears itself */
+	struct k_pair *pair = malloc((size_t)(t->n_pair + 1) * sizeof *pair);
+	for (int64_t e = 0; e < t->n_pair; e++) {
+		pair[e] = t->pair[e];
+		pair[e].b = pair[e].a; /* the second atom hears itself */
+	}
+	less.pair = pair;
 	right->table_sum(right, &less, x, rows, y, d, add);
+	free(pair);
 }
 
 static void start_anew(const struct kernels *k, const struct k_csr *c, const int64_t *other, const real *f,

@@ -163,17 +163,16 @@ static void linear_weights(const struct kernels *k, const struct k_table *t, con
 			   int64_t d, bool add)
 {
 	struct k_table two = *t;
-	real *w = malloc((size_t)(4 * t->n_pair) * sizeof *w);
+	struct k_pair *pair = malloc((size_t)(t->n_pair + 1) * sizeof *pair);
 	for (int64_t e = 0; e < t->n_pair; e++) {
-		const real *of = t->w + 4 * e;
-		real both = (of[1] + of[2]) / ((of[0] + of[1]) + (of[2] + of[3]));
-		w[4 * e] = w[4 * e + 3] = 0;
-		w[4 * e + 1] = of[1] / both;
-		w[4 * e + 2] = of[2] / both;
+		pair[e] = t->pair[e];
+		const real *w = t->pair[e].w, second = 1 - w[0] - w[1] - w[2];
+		pair[e].w[0] = pair[e].w[2] = 0;
+		pair[e].w[1] = w[1] / (second + w[1]);
 	}
-	two.w = w;
+	two.pair = pair;
 	right->table_sum(right, &two, x, table, y, d, add);
-	free(w);
+	free(pair);
 }
 
 /* A device without the quick paths' operations takes the plain ones. */
