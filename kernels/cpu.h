@@ -91,9 +91,9 @@ double cpu_over_chunks(const double *part, int64_t n_chunk, int64_t stride);
  * over n rows; first [d]. The first row of part becomes the means, in double.
  */
 void cpu_norm_settle(const struct k_batch_norm *b, const real *first, double *part, int64_t n_chunk, double n);
-/* y = log(1 + e^x) - log 2, which may lie where x does; g times its slope, 1 - e^-y / 2 (cpu_ssp.c). False, and nothing
- * is done, without AVX-512 or in double. */
-bool cpu_ssp(const real *x, real *y, int64_t n);
+/* y = log(1 + e^z) - log 2 of n_row rows z = x + bias [d] (NULL: 0), y may be x; g times its slope, 1 - e^-y / 2
+ * (cpu_ssp.c). False, and nothing is done, without AVX-512 or in double. */
+bool cpu_ssp(const real *x, const real *bias, real *y, int64_t n_row, int64_t d);
 bool cpu_ssp_slope(const real *y, real *g, int64_t n);
 /* y += x */
 void cpu_line_add(real *restrict y, const real *restrict x, int64_t n);

@@ -79,6 +79,12 @@ K_SIMD static void row_slope(enum k_act f, const real *restrict pre, real *restr
 	}
 }
 
+K_SIMD static void add_both(real *restrict y, const real *restrict a, const real *restrict b, int64_t n)
+{
+	for (int64_t i = 0; i < n; i++)
+		y[i] = y[i] + a[i] + b[i];
+}
+
 static void finish(void *ctx, int64_t part, int64_t from, int64_t to)
 {
 	(void)part;
@@ -86,14 +92,21 @@ static void finish(void *ctx, int64_t part, int64_t from, int64_t to)
 	const struct k_dense *l = j->l;
 	const int64_t at = from * l->d, n = (to - from) * l->d;
 	real *pre = j->pre + at, *y = j->y + at;
+	if (l->by_value && l->f == K_SSP && !l->before && cpu_ssp(pre, l->bias, y, to - from, l->d))
+		return;
+	const bool both = l->linear && l->bias && l->after && !l->before && y == pre;
 	for (int64_t i = 0; i < n && l->bias; i += l->d)
-		cpu_line_add(pre + i, l->bias, l->d);
+		if (both)
+			add_both(pre + i, l->bias, l->after + at + i, l->d);
+		else
+			cpu_line_add(pre + i, l->bias, l->d);
+	if (both)
+		return;
 	if (l->before)
 		cpu_line_add(pre, l->before + at, n);
-	if (!l->linear) {
-		if (l->f != K_SSP || !cpu_ssp(pre, y, n))
-			row_value(l->f, pre, y, n);
-	} else if (y != pre)
+	if (!l->linear)
+		row_value(l->f, pre, y, n);
+	else if (y != pre)
 		memcpy(y, pre, (size_t)n * sizeof *y);
 	if (l->after)
 		cpu_line_add(y, l->after + at, n);
@@ -132,23 +145,29 @@ K_SIMD static void row_slope_by_value(enum k_act f, const real *restrict pre, re
 
 enum { STRIP = 16 };
 
+/* Of n columns; four rows at once before they become double. */
+K_INLINE void strip_sums(double *restrict sum, const real *restrict x, int64_t n_row, int64_t d, int n)
+{
+	double s[STRIP] = {0};
+	int64_t i = 0;
+	for (; i + 4 <= n_row; i += 4, x += 4 * d)
+		for (int l = 0; l < n; l++)
+			s[l] += (double)((x[l] + x[d + l]) + (x[2 * d + l] + x[3 * d + l]));
+	for (; i < n_row; i++, x += d)
+		for (int l = 0; l < n; l++)
+			s[l] += (double)x[l];
+	for (int l = 0; l < n; l++)
+		sum[l] = s[l];
+}
+
 /* sum [d] over rows x [n, d]; a strip of columns stays in registers. */
 K_SIMD static void column_sums(double *restrict sum, const real *restrict x, int64_t n, int64_t d)
 {
 	int64_t c = 0;
-	for (; c + STRIP <= d; c += STRIP) {
-		double s[STRIP] = {0};
-		for (int64_t i = 0; i < n; i++)
-			for (int l = 0; l < STRIP; l++)
-				s[l] += (double)x[i * d + c + l];
-		for (int l = 0; l < STRIP; l++)
-			sum[c + l] = s[l];
-	}
-	for (; c < d; c++) {
-		sum[c] = 0;
-		for (int64_t i = 0; i < n; i++)
-			sum[c] += (double)x[i * d + c];
-	}
+	for (; c + STRIP <= d; c += STRIP)
+		strip_sums(sum + c, x + c, n, d, STRIP);
+	for (; c < d; c++)
+		strip_sums(sum + c, x + c, n, d, 1);
 }
 
 static void start_back(void *ctx, int64_t part, int64_t from, int64_t to)

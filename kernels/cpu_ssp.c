@@ -83,11 +83,14 @@ AVX512_INLINE __mmask16 first(int64_t n)
 	return n < TILE_LANES ? (__mmask16)((1U << n) - 1) : (__mmask16)0xffff;
 }
 
-AVX512 static void values(const float *x, float *y, int64_t n)
+AVX512 static void values(const float *x, const float *bias, float *y, int64_t n)
 {
 	for (int64_t i = 0; i < n; i += TILE_LANES) {
 		const __mmask16 there = first(n - i);
-		_mm512_mask_storeu_ps(y + i, there, ssp(_mm512_maskz_loadu_ps(there, x + i)));
+		__m512 sum = _mm512_maskz_loadu_ps(there, x + i);
+		if (bias)
+			sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(there, bias + i));
+		_mm512_mask_storeu_ps(y + i, there, ssp(sum));
 	}
 }
 
@@ -102,9 +105,9 @@ AVX512 static void slopes(const float *y, float *g, int64_t n)
 
 #else
 
-static void values(const float *x, float *y, int64_t n)
+static void values(const float *x, const float *bias, float *y, int64_t n)
 {
-	(void)x, (void)y, (void)n;
+	(void)x, (void)bias, (void)y, (void)n;
 }
 static void slopes(const float *y, float *g, int64_t n)
 {
@@ -118,10 +121,12 @@ static bool works(void)
 	return sizeof(real) == sizeof(float) && cpu_tile_works();
 }
 
-bool cpu_ssp(const real *x, real *y, int64_t n)
+bool cpu_ssp(const real *x, const real *bias, real *y, int64_t n_row, int64_t d)
 {
+	const int64_t n = bias ? d : n_row * d;
 	if (works())
-		values((const void *)x, (void *)y, n);
+		for (int64_t i = 0; i < n_row * d; i += n)
+			values((const void *)(x + i), (const void *)bias, (void *)(y + i), n);
 	return works();
 }
 

@@ -91,7 +91,7 @@ uint64_t nn_tape_stream(struct nn_tape *t, uint64_t *seed);
  */
 struct nn_var *nn_var_new(struct nn_tape *t, int64_t n, int64_t d, bool want_grad);
 /* Leaves the gradient of x as it is until then, since the first that adds to it writes it instead. For what is read by
- * nn_dense, nn_matmul and nn_table_sum alone, and by one at least: no others ask. Returns x. */
+ * nn_dense, nn_matmul, nn_scatter and nn_table_sum alone, and by one at least: no others ask. Returns x. */
 struct nn_var *nn_var_unset(struct nn_var *x);
 /* Whether x->g is to be added to; from now on it is. What reads x asks before it writes x->g. */
 bool nn_var_adds(struct nn_var *x);

@@ -166,7 +166,7 @@ static void scatter_back(struct nn_tape *t, void *ctx)
 {
 	const struct rule *r = ctx;
 	const struct kernels *k = nn_tape_kernels(t);
-	k->gather(k, r->y->g, r->idx, r->x->g, r->x->n, r->x->d, true);
+	k->gather(k, r->y->g, r->idx, r->x->g, r->x->n, r->x->d, nn_var_adds(r->x));
 }
 
 struct nn_var *nn_scatter(struct nn_tape *t, struct nn_var *x, const int64_t *idx, int64_t n)

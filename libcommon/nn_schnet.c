@@ -173,7 +173,7 @@ static struct nn_var *schnet_quick(struct nn_tape *t, struct nn_params *ps, cons
 	const struct nn_filter_table *f = nn_filter_table_new(t, p, c->pos, c->cutoff_ang, n_cell);
 	struct nn_var *gaussians = radial(t, f->dist, c->n_gaussian, c->cutoff_ang);
 	struct nn_elements e = nn_embed_elements(t, ps, nn_name("%sembedding.weight", prefix).s, p);
-	struct nn_var *h = nn_elements_spread(t, &e, e.x), *s = NULL, *mean = NULL;
+	struct nn_var *first = nn_elements_spread(t, &e, e.x), *h = first, *s = NULL, *mean = NULL;
 	bool mean_only = c->bare && !c->sum;
 	for (int b = 0; b < c->n_block; b++) {
 		struct nn_name at = nn_name("%sinteractions.%d.", prefix, b), lin1 = nn_name("%sconv.lin1", at.s);
@@ -184,14 +184,16 @@ static struct nn_var *schnet_quick(struct nn_tape *t, struct nn_params *ps, cons
 		struct nn_var *w = nn_dense_named(t, ps, nn_name("%smlp.0", at.s).s, gaussians, NN_SSP, NULL);
 		w = nn_dense_named(t, ps, nn_name("%smlp.2", at.s).s, nn_var_unset(w), -1, NULL);
 		u = nn_var_unset(nn_table_sum(t, f, nn_var_unset(u), nn_var_unset(w)));
-		s = nn_dense_named(t, ps, nn_name("%sconv.lin2", at.s).s, u, NN_SSP, NULL);
+		s = nn_var_unset(nn_dense_named(t, ps, nn_name("%sconv.lin2", at.s).s, u, NN_SSP, NULL));
 		if (mean_only && b >= c->n_block - 2 && (b == c->n_block - 1 || fold_pays(t, c, s))) {
 			struct nn_var *part = nn_linear_named(t, ps, lin.s, read_out(t, s, p, false));
 			mean = nn_add(t, mean ? mean : read_out(t, h, p, false), part);
 		} else {
-			h = residual(t, ps, lin.s, nn_var_unset(s), h);
+			h = residual(t, ps, lin.s, s, h);
 		}
 	}
+	nn_var_unset(first); /* all h have one gradient, of which what reads the last is the first to write */
+	nn_var_unset(h);
 	if (c->bare)
 		return mean ? mean : read_out(t, h, p, c->sum);
 	h = nn_dense_named(t, ps, nn_name("%slin1", prefix).s, h, NN_SSP, NULL);
