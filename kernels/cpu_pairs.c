@@ -98,33 +98,49 @@ K_SIMD static void block_rows(const struct k_csr *c, const real *w, const real *
 	}
 }
 
+/* Four rows' gradient, the first of which is row `at`, to the first row `to`: what is passed is done with. */
+K_INLINE int64_t pass_rows(real *g_rows, cpu_wide (*g)[STRIPS], int64_t at, int64_t to)
+{
+	for (; at < to; at++)
+#pragma GCC unroll 4
+		for (int i = 0; i < STRIPS; i++) {
+			CPU_STRIP(g_rows + at * BLOCK + i * CPU_WIDE) += g[0][i];
+			g[0][i] = g[1][i];
+			g[1][i] = g[2][i];
+			g[2][i] = g[3][i];
+			g[3][i] = (cpu_wide){0};
+		}
+	return at;
+}
+
 /*
  * Of the pairs of a run: the sum of x, or, with `back`, of g_y, which with x gives the rows' gradient. A filter is made
  * once and serves both directions.
  */
 K_INLINE void block_pairs(const struct k_table *t, struct block k, int64_t run, const bool back)
 {
-	const int64_t *group = t->group, first = group[t->run[run]];
+	const int64_t first = t->run[run], end = t->run[run + 1], *group = t->group;
 	const struct k_pair *pair = t->pair; /* not read again at each store */
 	const real *g = back ? k.g_y : k.x;
-	int64_t fetched = 0;
-	for (int64_t q = t->run[run]; q < t->run[run + 1]; q++) {
-		const int64_t from = group[q], to = group[q + 1], row = t->first[q] * BLOCK;
-		for (; fetched < cpu_min((to - first) / 4, k.n_next); fetched++)
-			fetch_row(&k, fetched, back ? 3 : 2);
+	cpu_wide g_row[4][STRIPS] = {0};
+	int64_t at = first < end ? t->first[first] : 0;
+	for (int64_t q = first; q < end; q++) {
+		const real *row = k.rows + t->first[q] * BLOCK;
+		for (int64_t i = 2 * (q - first); i < cpu_min(2 * (q - first) + 2, k.n_next); i++)
+			fetch_row(&k, i, back ? 3 : 2);
+		if (back)
+			at = pass_rows(k.g_rows, g_row, at, t->first[q]);
 		cpu_wide f[4][STRIPS], s[4][STRIPS] = {0};
-#pragma GCC unroll 8
-		for (int i = 0; i < 4 * STRIPS; i++)
-			f[i / STRIPS][i % STRIPS] = CPU_STRIP(k.rows + row + i * CPU_WIDE);
 #pragma GCC unroll 4
-		for (int i = 0; i < STRIPS; i++) {
-			f[0][i] -= f[1][i];
-			f[2][i] -= f[1][i];
-			f[3][i] -= f[1][i];
+		for (int i = 0; i < STRIPS; i++, row += CPU_WIDE) {
+			f[1][i] = CPU_STRIP(row + BLOCK);
+			f[0][i] = CPU_STRIP(row) - f[1][i];
+			f[2][i] = CPU_STRIP(row + 2 * BLOCK) - f[1][i];
+			f[3][i] = CPU_STRIP(row + 3 * BLOCK) - f[1][i];
 		}
-		for (int64_t e = from; e < to; e++) {
-			const real w0 = pair[e].w[0], w2 = pair[e].w[1], w3 = pair[e].w[2];
-			const int64_t a = pair[e].a * BLOCK, b = pair[e].b * BLOCK;
+		for (const struct k_pair *p = pair + group[q]; p < pair + group[q + 1]; p++) {
+			const real w0 = p->w[0], w2 = p->w[1], w3 = p->w[2];
+			const int64_t a = p->a * BLOCK, b = p->b * BLOCK;
 #pragma GCC unroll 4
 			for (int i = 0; i < STRIPS; i++) {
 				const int64_t at_a = a + i * CPU_WIDE, at_b = b + i * CPU_WIDE;
@@ -142,12 +158,15 @@ K_INLINE void block_pairs(const struct k_table *t, struct block k, int64_t run, 
 			}
 		}
 #pragma GCC unroll 4
-		for (int i = 0; i < STRIPS; i++)
-			s[1][i] -= (s[0][i] + s[2][i]) + s[3][i];
-#pragma GCC unroll 8
-		for (int i = 0; i < 4 * STRIPS && back; i++)
-			CPU_STRIP(k.g_rows + row + i * CPU_WIDE) += s[i / STRIPS][i % STRIPS];
+		for (int i = 0; i < STRIPS && back; i++) {
+			g_row[0][i] += s[0][i];
+			g_row[1][i] += s[1][i] - ((s[0][i] + s[2][i]) + s[3][i]);
+			g_row[2][i] += s[2][i];
+			g_row[3][i] += s[3][i];
+		}
 	}
+	if (back)
+		pass_rows(k.g_rows, g_row, at, first < end ? at + 4 : at);
 }
 
 K_SIMD static void block_sum(const struct k_table *t, const struct block *k, int64_t run)

@@ -132,12 +132,13 @@ enum { RUN_ATOMS = 400 };
 /* Pairs by runs of molecules; each is alone where its sums may not depend on the others. */
 static void add_pairs(struct builder *b, const struct nn_points *p, bool alone)
 {
+	const int64_t n_run = (p->n_atom + RUN_ATOMS - 1) / RUN_ATOMS, size = n_run ? p->n_atom / n_run : 0;
 	int64_t n = 0;
 	b->run[0] = b->group[0] = b->atom[0] = 0;
 	for (int64_t from = 0, to = 0; from < p->n_atom; from = to) {
 		while (to < p->n_atom && p->mol[to] == p->mol[from])
 			to++;
-		if (from > b->atom[b->n_run] && (alone || to - b->atom[b->n_run] > RUN_ATOMS)) {
+		if (from > b->atom[b->n_run] && (alone || from >= size * (b->n_run + 1))) {
 			add_run(b, n);
 			b->atom[b->n_run] = from;
 			n = 0;
