@@ -98,12 +98,16 @@ static inline float *place(const struct cpu_panels *p, float *packed, int64_t l,
 	return packed + (j / TILE_COLUMNS * p->inner + l) * TILE_COLUMNS + j % TILE_COLUMNS;
 }
 
+enum { PACK_AHEAD = 4 }; /* rows that are called near */
+
 AVX512 static void pack(const struct cpu_panels *p, float *packed, int64_t from, int64_t to, int64_t j0, int64_t j1)
 {
 	for (int64_t l = from; l < to; l++)
-		for (int64_t j = j0; j < j1; j += TILE_LANES)
+		for (int64_t j = j0; j < j1; j += TILE_LANES) {
+			_mm_prefetch((const char *)(p->b + (l + PACK_AHEAD) * p->ldb + j), _MM_HINT_T0);
 			_mm512_storeu_ps(place(p, packed, l, j),
 					 _mm512_maskz_loadu_ps(first(p->n - j), p->b + l * p->ldb + j));
+		}
 }
 
 /* Sixteen rows of sixteen floats, transposed. */

@@ -4,8 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { BLOCK = 4 << 20 }; /* from there on an array of the CPU lies on huge pages */
 struct nn_params {
 	const struct kernels *k;
+	char **block; /* back-end memory */
+	int n_block;
+	size_t left; /* of the last block */
 	int n, cap;
 	struct nn_param **item;
 	uint64_t *hash; /* of the names: looked through before any string is compared */
@@ -25,11 +29,12 @@ void nn_params_free(struct nn_params *ps)
 	if (!ps)
 		return;
 	for (int i = 0; i < ps->n; i++) {
-		ps->k->release(ps->item[i]->value);
-		ps->k->release(ps->item[i]->grad);
 		free((char *)(uintptr_t)ps->item[i]->name);
 		free(ps->item[i]);
 	}
+	for (int i = 0; i < ps->n_block; i++)
+		ps->k->release(ps->block[i]);
+	free(ps->block);
 	free(ps->item);
 	free(ps->hash);
 	free(ps);
@@ -59,12 +64,22 @@ struct nn_param *nn_params_find(const struct nn_params *ps, const char *name)
 	return NULL;
 }
 
-static real *new_zeros(const struct kernels *k, int64_t n)
+static void add_block(struct nn_params *ps, size_t nbytes)
 {
-	real *x = k->alloc((size_t)(n > 0 ? n : 1) * sizeof *x);
-	if (!x)
+	ps->block = realloc(ps->block, (size_t)(ps->n_block + 1) * sizeof *ps->block);
+	if (!ps->block || !(ps->block[ps->n_block++] = ps->k->alloc(nbytes)))
 		abort();
-	k->fill(k, x, n, 0);
+	ps->left = nbytes;
+}
+
+static real *new_zeros(struct nn_params *ps, int64_t n)
+{
+	size_t need = ((size_t)n * sizeof(real) + 64) / 64 * 64;
+	if (ps->left < need)
+		add_block(ps, need > BLOCK ? need : BLOCK);
+	ps->left -= need; /* from its end on */
+	real *x = (real *)(ps->block[ps->n_block - 1] + ps->left);
+	ps->k->fill(ps->k, x, n, 0);
 	return x;
 }
 
@@ -86,9 +101,9 @@ struct nn_param *nn_params_add(struct nn_params *ps, const char *name, bool is_s
 		p->n *= shape[i];
 	}
 	p->is_state = is_state;
-	p->value = new_zeros(ps->k, p->n);
+	p->value = new_zeros(ps, p->n);
 	if (!is_state)
-		p->grad = new_zeros(ps->k, p->n);
+		p->grad = new_zeros(ps, p->n);
 	ps->item[ps->n] = p;
 	ps->hash[ps->n++] = rng_hash(name, strlen(name));
 	return p;
