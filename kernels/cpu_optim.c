@@ -2,19 +2,35 @@
 #include "cpu.h"
 #include "cpu_math.h"
 
-enum { CHUNK = 1 << 16 }; /* entries; sums are added in chunk order */
+/* Entries: few, since a weight has some 1 << 16, and threads share out each alone. */
+enum { CHUNK = 1 << 13 };
+
+struct square_job {
+	const real *x;
+	int64_t n;
+	double *part; /* sums, which are added in chunk order */
+};
 
 K_SIMD static double square_sum(const real *x, int64_t n)
 {
 	return k_dot(x, x, n);
 }
 
+static void square_chunk(void *ctx, int64_t chunk, int thread)
+{
+	(void)thread;
+	const struct square_job *j = ctx;
+	j->part[chunk] = square_sum(j->x + chunk * CHUNK, cpu_min(CHUNK, j->n - chunk * CHUNK));
+}
+
 static double sum_squares(const struct kernels *k, const real *x, int64_t n)
 {
-	(void)k;
+	int64_t n_chunk = cpu_n_chunk(n, CHUNK);
+	struct square_job j = {.x = x, .n = n, .part = cpu_scratch(k, 0, (size_t)(n_chunk + 1) * sizeof(double))};
 	double total = 0;
-	for (int64_t from = 0; from < n; from += CHUNK)
-		total += square_sum(x + from, cpu_min(CHUNK, n - from));
+	cpu_run(k, n_chunk, square_chunk, &j);
+	for (int64_t i = 0; i < n_chunk; i++)
+		total += j.part[i];
 	return total;
 }
 
@@ -61,12 +77,7 @@ static void adam_chunk(void *ctx, int64_t chunk, int thread)
 static void adam(const struct kernels *k, const struct k_adam *a, real *p, const real *g, real *m, real *v, int64_t n)
 {
 	struct adam_job j = {.a = a, .p = p, .m = m, .v = v, .g = g, .n = n};
-	int64_t n_chunk = (n + CHUNK - 1) / CHUNK;
-	if (k->pool)
-		pool_run(k->pool, n_chunk, adam_chunk, &j);
-	else
-		for (int64_t c = 0; c < n_chunk; c++)
-			adam_chunk(&j, c, 0);
+	cpu_run(k, cpu_n_chunk(n, CHUNK), adam_chunk, &j);
 }
 
 void kernels_cpu_optim(struct kernels *k)

@@ -239,7 +239,10 @@ void cpu_product(const struct kernels *k, bool ta, bool tb, int64_t m, int64_t n
 		cpu_turn((const void *)turned, m, n, m, add, (void *)c, ldc);
 		return;
 	}
-	const bool by_column = pool_size(k->pool) > 1 && m <= FLAT * n;
+	const int64_t n_column = cpu_n_chunk(n, TILE_COLUMNS);
+	/* one of two threads would have a panel more than the other */
+	const bool is_uneven = n_column < COLUMN_CHUNKS && n_column % 2;
+	const bool by_column = pool_size(k->pool) > 1 && m <= FLAT * n && !is_uneven;
 	const int64_t n_block = cpu_n_chunk(kk, INNER), width = by_column ? FLAT_WIDTH : WIDTH;
 	const bool at_once = !by_column && n_block == 1 && n <= width;
 	if (around && !at_once && around->before)

@@ -89,6 +89,8 @@ void nn_memory_read(struct nn_tape *t, struct nn_var *g, struct nn_var *anchors,
 		    struct nn_var **assign, struct nn_var **r);
 /* mean (r - sg g)^2 + beta mean (g - sg r)^2. */
 struct nn_var *nn_align(struct nn_tape *t, struct nn_var *r, struct nn_var *g, double beta);
+/* Between two rows of x, in real's arithmetic; -1 where there is but one. */
+double nn_largest_cosine(struct nn_tape *t, struct nn_var *x);
 /* Balanced assignment of scores [n, K] (host), SwAV: rows sum to 1. q double [n, K] may not alias scores; a: scratch.
  */
 void nn_sinkhorn(const real *scores, int64_t n, int64_t n_slot, double eps, int steps, double *q, struct arena *a);

@@ -50,6 +50,26 @@ struct nn_var *nn_align(struct nn_tape *t, struct nn_var *r, struct nn_var *g, d
 	return nn_add(t, mean_square_to(t, r, g), nn_scale(t, mean_square_to(t, g, r), beta));
 }
 
+/* A block of rows at a time meets those up to its own. */
+double nn_largest_cosine(struct nn_tape *t, struct nn_var *x)
+{
+	enum { ROWS = 256 };
+	const struct kernels *k = nn_tape_kernels(t);
+	const struct nn_var *unit = nn_unit(t, nn_detach(t, x));
+	real *block = nn_tape_alloc(t, (size_t)(ROWS * x->n) * sizeof *block);
+	real *host = arena_alloc(nn_tape_arena(t), (size_t)(ROWS * x->n) * sizeof *host), top = -1;
+	for (int64_t from = 0, to; from < x->n; from = to) {
+		to = from + ROWS < x->n ? from + ROWS : x->n;
+		k->gemm(k, false, true, to - from, to, x->d, 1, unit->v + from * x->d, x->d, unit->v, x->d, 0, block,
+			to);
+		k->download(host, block, (size_t)((to - from) * to) * sizeof *host);
+		for (int64_t i = from; i < to; i++)
+			for (int64_t j = 0; j < i; j++)
+				top = host[(i - from) * to + j] > top ? host[(i - from) * to + j] : top;
+	}
+	return top;
+}
+
 void nn_sinkhorn(const real *scores, int64_t n, int64_t n_slot, double eps, int steps, double *q, struct arena *a)
 {
 	double total = 0, *column = arena_alloc(a, (size_t)(n_slot + 1) * sizeof *column);
@@ -57,22 +77,26 @@ void nn_sinkhorn(const real *scores, int64_t n, int64_t n_slot, double eps, int 
 		q[i] = exp((double)scores[i] / eps);
 		total += q[i];
 	}
+	const double share = 1 / total;
 	for (int64_t i = 0; i < n * n_slot; i++)
-		q[i] /= total;
+		q[i] *= share;
 	for (int s = 0; s < steps; s++) {
 		for (int64_t j = 0; j < n_slot; j++)
 			column[j] = 0;
 		for (int64_t i = 0; i < n; i++)
 			for (int64_t j = 0; j < n_slot; j++)
 				column[j] += q[i * n_slot + j];
+		for (int64_t j = 0; j < n_slot; j++)
+			column[j] = 1 / (column[j] * (double)n_slot);
 		for (int64_t i = 0; i < n; i++) {
 			double row = 0, *x = q + i * n_slot;
 			for (int64_t j = 0; j < n_slot; j++) {
-				x[j] = x[j] / column[j] / (double)n_slot;
+				x[j] *= column[j];
 				row += x[j];
 			}
+			row = 1 / (row * (double)n);
 			for (int64_t j = 0; j < n_slot; j++)
-				x[j] = x[j] / row / (double)n;
+				x[j] *= row;
 		}
 	}
 	for (int64_t i = 0; i < n * n_slot; i++)

@@ -301,8 +301,8 @@ static struct nn_var *swap_loss(struct nn_model *m, struct nn_tape *t, struct nn
 /* How the memory is used: entropies of assignments in nats, largest cosine between two anchors. */
 static void watch_memory(struct nn_model *m, struct nn_tape *t, const struct nn_var *assign, struct nn_losses *out)
 {
-	const real *a = host_copy(t, assign), *anchor = host_copy(t, nn_model_anchors(m, t));
-	double usage = 0, certainty = 0, top = -1;
+	const real *a = host_copy(t, assign);
+	double usage = 0, certainty = 0;
 	for (int64_t j = 0; j < assign->d; j++) {
 		double mean = 0;
 		for (int64_t i = 0; i < assign->n; i++) {
@@ -312,15 +312,9 @@ static void watch_memory(struct nn_model *m, struct nn_tape *t, const struct nn_
 		}
 		usage -= mean > 0 ? mean * log(mean) : 0;
 	}
-	for (int64_t i = 0; i < assign->d; i++)
-		for (int64_t j = 0; j < i; j++) {
-			double x = cosine(anchor + i * m->cfg.hyper_width, anchor + j * m->cfg.hyper_width,
-					  m->cfg.hyper_width);
-			top = x > top ? x : top;
-		}
 	out->usage = usage;
 	out->certainty = certainty;
-	out->max_cosine = top;
+	out->max_cosine = nn_largest_cosine(t, nn_model_anchors(m, t));
 }
 
 /* Losses of section 3 on codes c of n molecules and a hypergraph over them, taken on the first n_seed. */

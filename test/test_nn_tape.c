@@ -3,8 +3,10 @@
  * statistics, starting values, memory, and the same bytes for any number of threads.
  */
 #include "nn_layer.h"
+#include "nn_loss.h"
 #include "tap.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 struct world {
@@ -403,8 +405,38 @@ static void test_threads(void)
 	}
 }
 
+/* ---- the largest cosine between two rows -------------------------------------------------- */
+
+static double cosine_of(const real *a, const real *b, int64_t d)
+{
+	return dot(a, b, d) / sqrt(dot(a, a, d) * dot(b, b, d));
+}
+
+static void test_largest_cosine(void)
+{
+	enum { ROWS = 530, WIDTH = 19 };
+	static const int64_t pairs[][2] = {{1, 0}, {529, 3}, {300, 299}, {256, 255}};
+	struct world w;
+	world_open(&w, NULL);
+	for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+		real *x = draw(&w, ROWS * WIDTH), *a = x + pairs[i][0] * WIDTH, *b = x + pairs[i][1] * WIDTH;
+		double top = -1;
+		for (int64_t c = 0; c < WIDTH; c++)
+			a[c] = 3 * b[c] + (c == 2 ? (real)0.25 : 0);
+		for (int64_t r = 0; r < ROWS; r++)
+			for (int64_t q = 0; q < r; q++)
+				top = fmax(top, cosine_of(x + r * WIDTH, x + q * WIDTH, WIDTH));
+		tap_ok(top == cosine_of(a, b, WIDTH), "rows %d and %d are the most alike", (int)pairs[i][0],
+		       (int)pairs[i][1]);
+		tap_near(nn_largest_cosine(w.t, nn_input(w.t, x, ROWS, WIDTH)), top, 1e-6, "so they are found");
+	}
+	tap_near(nn_largest_cosine(w.t, nn_input(w.t, draw(&w, WIDTH), 1, WIDTH)), -1, 0, "one row has no other");
+	world_close(&w);
+}
+
 int main(void)
 {
+	test_largest_cosine();
 	test_adjoints();
 	test_dropout();
 	test_statistics();
