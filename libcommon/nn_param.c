@@ -78,7 +78,7 @@ static real *new_zeros(struct nn_params *ps, int64_t n)
 	if (ps->left < need)
 		add_block(ps, need > BLOCK ? need : BLOCK);
 	ps->left -= need; /* from its end on */
-	real *x = (real *)(ps->block[ps->n_block - 1] + ps->left);
+	real *x = (void *)(ps->block[ps->n_block - 1] + ps->left);
 	ps->k->fill(ps->k, x, n, 0);
 	return x;
 }
