@@ -84,18 +84,54 @@ K_INLINE void fetch_row(const struct block *b, int64_t i, const int n)
 			__builtin_prefetch(b->next[q] + i * b->d + l, 0, 2);
 }
 
-/* Rows by lists. */
-K_SIMD static void block_rows(const struct k_csr *c, const real *w, const real *restrict from, real *restrict to)
+enum { EDGE = K_FINER * (K_WINDOW - 1) }; /* rows of zeros before and after those of a gradient: no node lacks any */
+
+K_INLINE void window_of(const struct k_table *t, cpu_wide (*w)[K_WINDOW])
 {
-	for (int64_t v = 0; v < c->n; v++, to += BLOCK) {
-		cpu_wide sum[STRIPS] = {0};
-		for (int64_t i = c->start[v]; i < c->start[v + 1]; i++)
-#pragma GCC unroll 4
-			for (int l = 0; l < STRIPS; l++)
-				sum[l] += CPU_STRIP(from + c->item[i] * BLOCK + l * CPU_WIDE) * w[i];
-		for (int l = 0; l < STRIPS; l++)
-			CPU_STRIP(to + l * CPU_WIDE) = sum[l];
-	}
+	for (int i = 0; i < K_FINER - 1; i++)
+		for (int r = 0; r < K_WINDOW; r++)
+			w[i][r] = (cpu_wide){0} + t->window[i][r];
+}
+
+/* The finer rows of nodes, which become those that count. */
+K_SIMD static void block_rows(const struct k_table *t, real *restrict node, real *restrict row)
+{
+	cpu_wide w[K_FINER - 1][K_WINDOW];
+	window_of(t, w);
+	for (int64_t v = 0; v < t->n_node; v++)
+		for (int l = 0; l < BLOCK; l += CPU_WIDE)
+			CPU_STRIP(node + v * BLOCK + l) *= t->fade[v];
+	for (int l = 0; l < BLOCK; l += CPU_WIDE, node += CPU_WIDE, row += CPU_WIDE)
+		for (int64_t k = 0; k < t->n_node - K_WINDOW + 1; k++) {
+			cpu_wide sum[K_FINER - 1] = {0};
+#pragma GCC unroll 16
+			for (int r = 0; r < K_WINDOW; r++) {
+				const cpu_wide x = CPU_STRIP(node + (k + r) * BLOCK);
+				for (int i = 0; i < K_FINER - 1; i++)
+					sum[i] += w[i][r] * x;
+			}
+			CPU_STRIP(row + K_FINER * k * BLOCK) = CPU_STRIP(node + (k + K_REACH) * BLOCK);
+			for (int i = 0; i < K_FINER - 1; i++)
+				CPU_STRIP(row + (K_FINER * k + i + 1) * BLOCK) = sum[i];
+		}
+}
+
+/* The nodes' gradient from that of the rows. */
+K_SIMD static void block_nodes(const struct k_table *t, const real *restrict row, real *restrict node)
+{
+	cpu_wide w[K_FINER - 1][K_WINDOW];
+	window_of(t, w);
+	for (int l = 0; l < BLOCK; l += CPU_WIDE, node += CPU_WIDE, row += CPU_WIDE)
+		for (int64_t v = 0; v < t->n_node; v++) {
+			cpu_wide sum[K_FINER - 1] = {CPU_STRIP(row + K_FINER * (v - K_REACH) * BLOCK)};
+#pragma GCC unroll 16
+			for (int r = 0; r < K_WINDOW; r++)
+				for (int i = 0; i < K_FINER - 1; i++)
+					sum[i] += w[i][r] * CPU_STRIP(row + (K_FINER * (v - r) + i + 1) * BLOCK);
+			for (int i = 1; i < K_FINER - 1; i++)
+				sum[0] += sum[i];
+			CPU_STRIP(node + v * BLOCK) = sum[0] * t->fade[v];
+		}
 }
 
 /* Four rows' gradient, the first of which is row `at`, to the first row `to`: what is passed is done with. */
@@ -185,18 +221,19 @@ static void table_chunk(void *ctx, int64_t chunk, int thread)
 	const struct k_table *t = j->t;
 	const int64_t c = chunk * BLOCK, d = j->d, nodes = t->n_node * BLOCK, rows = t->n_row * BLOCK;
 	const int64_t atoms = j->run_atoms * BLOCK;
-	real *table =
-	    cpu_scratch(j->k, CPU_SLOT_THREAD + thread, (size_t)(nodes + 2 * rows + 3 * atoms) * sizeof *table);
+	const int64_t edge = EDGE * BLOCK;
+	real *table = cpu_scratch(j->k, CPU_SLOT_THREAD + thread,
+				  (size_t)(nodes + 2 * rows + 2 * edge + 3 * atoms) * sizeof *table);
 	struct block b = {.rows = table + nodes};
-	b.g_rows = b.rows + rows;
-	b.x = b.g_rows + rows;
+	b.g_rows = b.rows + rows + edge;
+	b.x = b.g_rows + rows + edge;
 	b.g_y = b.x + atoms;
 	b.sum = b.g_y + atoms;
 	real *sum = j->g_y ? j->g_x : j->y; /* or NULL */
 	take_columns(table, j->table, t->n_node, c, d);
-	block_rows(&t->finer, t->w_finer, table, b.rows);
+	block_rows(t, table, b.rows);
 	if (j->g_y)
-		zero(b.g_rows, rows);
+		zero(b.g_rows - edge, rows + 2 * edge);
 	for (int64_t r = 0; r < t->n_run; r++) {
 		const int64_t n = t->atom[r + 1] - t->atom[r], first = t->atom[r] * d;
 		look_ahead(j, r, c, &b);
@@ -213,7 +250,7 @@ static void table_chunk(void *ctx, int64_t chunk, int thread)
 	}
 	if (!j->g_y)
 		return;
-	block_rows(&t->back, t->w_back, b.g_rows, table);
+	block_nodes(t, b.g_rows, table);
 	give_columns(j->g_table, table, t->n_node, c, d, j->add_table);
 }
 
@@ -256,7 +293,7 @@ static void rows_chunk(void *ctx, int64_t chunk, int thread)
 	const int64_t c = chunk * BLOCK, nodes = j->t->n_node * BLOCK, rows = j->t->n_row * BLOCK;
 	real *table = cpu_scratch(j->k, CPU_SLOT_THREAD + thread, (size_t)(nodes + rows) * sizeof *table);
 	take_columns(table, j->table, j->t->n_node, c, j->d);
-	block_rows(&j->t->finer, j->t->w_finer, table, table + nodes);
+	block_rows(j->t, table, table + nodes);
 	give_columns(j->y, table + nodes, j->t->n_row, c, j->d, false);
 }
 

@@ -98,17 +98,19 @@ struct k_pair {
 	uint16_t a, b;
 };
 enum { K_RUN_MOST = 1 << 16 }; /* atoms of a run */
+enum { K_FINER = 3, K_WINDOW = 10, K_REACH = K_WINDOW / 2 - 1 };
 
 /*
- * Pairs of atoms, each once, with a filter interpolated between rows of a table [n_node, d]. Those rows are finer by
- * lists, rows = csr_sum(finer, table, w_finer); `back` and w_back are the same lists by node. A group is pairs whose
- * filters are made of the same four rows, first[group] on: f(e) = row 1 + sum over r of w[r] (row r - row 1). All but
- * atom, run and group in back-end memory.
+ * Pairs of atoms, each once, with a filter interpolated between rows that are finer than a table's nodes [n_node, d].
+ * A node counts fade times. Row K_FINER k is node k + K_REACH, and row K_FINER k + i + 1 is the sum over r of
+ * window[i][r] node k + r: there are K_FINER (n_node - K_WINDOW + 1) rows. A group is pairs whose filters are made of
+ * the same four rows, first[group] on: f(e) = row 1 + sum over r of w[r] (row r - row 1). All but window, atom, run and
+ * group in back-end memory.
  */
 struct k_table {
 	int64_t n_node, n_row, n_pair, n_run;
-	struct k_csr finer, back;
-	const real *w_finer, *w_back; /* [n_item] by position */
+	const real *fade; /* [n_node] */
+	real window[K_FINER - 1][K_WINDOW];
 	/* [n_run + 1] (host): a run's atoms and its groups. No pair has atoms of two runs; a run's rows should stay in
 	 * a cache. */
 	const int64_t *atom, *run;

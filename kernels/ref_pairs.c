@@ -5,12 +5,21 @@
 
 #define LOOP(i, n) for (int64_t i = 0; i < (n); i++)
 
+/* Of node v in row i. */
+static double share(const struct k_table *t, int64_t i, int64_t v)
+{
+	int64_t r = v - i / K_FINER;
+	if (r < 0 || r >= K_WINDOW)
+		return 0;
+	double w = i % K_FINER ? (double)t->window[i % K_FINER - 1][r] : r == K_REACH;
+	return w * (double)t->fade[v];
+}
 /* Row r of a group, column c. */
 static double row(const struct k_table *t, const real *table, int64_t group, int64_t r, int64_t c, int64_t d)
 {
 	double sum = 0;
-	for (int64_t v = t->first[group] + r, i = t->finer.start[v]; i < t->finer.start[v + 1]; i++)
-		sum += (double)t->w_finer[i] * (double)table[t->finer.item[i] * d + c];
+	LOOP (v, t->n_node)
+		sum += share(t, t->first[group] + r, v) * (double)table[v * d + c];
 	return sum;
 }
 static double weight(const struct k_pair *p, int64_t r)
@@ -71,8 +80,8 @@ static void table_back(const struct kernels *k, const struct k_table *t, const r
 			g[v] = row_gradient(t, x, g_y, v, c, d);
 		LOOP (node, t->n_node) {
 			double sum = add_table ? (double)g_table[node * d + c] : 0;
-			for (int64_t i = t->back.start[node]; i < t->back.start[node + 1]; i++)
-				sum += (double)t->w_back[i] * g[t->back.item[i]];
+			LOOP (v, t->n_row)
+				sum += share(t, v, node) * g[v];
 			g_table[node * d + c] = (real)sum;
 		}
 	}

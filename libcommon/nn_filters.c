@@ -151,61 +151,35 @@ static void add_pairs(struct builder *b, const struct nn_points *p, bool alone)
 }
 
 /*
- * Every third node of a table is one where the filters themselves are wanted; the two between are made of the ten of
- * those around them (Lagrange's weights), all times their fade, which beyond the cutoff is that of its formula. The
- * pairs' cubic over the finer nodes is then all of the error that is left.
+ * Every third row is one where the filters themselves are wanted, a node; the two between are made of the ten of those
+ * around them (Lagrange's weights), all times their fade, which beyond the cutoff is that of its formula. The pairs'
+ * cubic over the rows is then all of the error that is left.
  */
-enum { FINER = 3, WINDOW = 10, REACH = WINDOW / 2 - 1 }; /* window: from REACH nodes below to REACH + 1 above */
-
 static double window_weight(double s, int r)
 {
 	double w = 1;
-	for (int i = 0; i < WINDOW; i++)
+	for (int i = 0; i < K_WINDOW; i++)
 		if (i != r)
-			w *= (s + REACH - i) / (r - i);
+			w *= (s + K_REACH - i) / (r - i);
 	return w;
 }
 
-/* Of n nodes from number `from` on. */
-static double *fades(struct arena *m, const struct builder *b, int64_t from, int64_t n)
+/* The table's nodes, of which the first is number `from`. */
+static void add_nodes(struct nn_tape *t, struct nn_filter_table *f, const struct builder *b, int64_t from, int64_t n)
 {
-	double *fade = arena_alloc(m, (size_t)n * sizeof *fade);
-	for (int64_t i = 0; i < n; i++)
-		fade[i] = (cos(acos(-1) * (double)(FINER * (from + i)) * b->step / b->cutoff) + 1) / 2;
-	return fade;
-}
-
-/* The finer nodes low .. high from nodes of which the first is number `from`, as sparse rows in both directions. */
-static void finer_rows(struct nn_tape *t, struct nn_filter_table *f, const struct builder *b, int64_t low, int64_t high,
-		       int64_t from)
-{
-	struct arena *m = nn_tape_arena(t);
-	int64_t n = 0, n_row = high - low + 1, most = n_row * WINDOW;
-	int64_t *row = arena_alloc(m, (size_t)most * sizeof *row), *node = arena_alloc(m, (size_t)most * sizeof *node);
-	real *w = arena_alloc(m, (size_t)most * sizeof *w), *w_back = arena_alloc(m, (size_t)most * sizeof *w);
-	const double *fade = fades(m, b, from, f->dist->n);
-	double window[FINER][WINDOW];
-	for (int of = 0; of < FINER; of++)
-		for (int r = 0; r < WINDOW; r++)
-			window[of][r] = window_weight((double)of / FINER, r);
-	for (int64_t i = 0; i < n_row; i++) {
-		int64_t third = low + i + FINER; /* -1 is the lowest */
-		for (int r = 0; r < WINDOW; r++) {
-			if (third % FINER == 0 && r != REACH)
-				continue;
-			row[n] = i;
-			node[n] = third / FINER - 1 - REACH + r - from;
-			w[n] = (real)(fade[node[n]] * window[third % FINER][r]);
-			n++;
-		}
+	real *dist = arena_alloc(nn_tape_arena(t), (size_t)(2 * n) * sizeof *dist), *fade = dist + n;
+	for (int64_t i = 0; i < n; i++) {
+		const double at = (double)(K_FINER * (from + i)) * b->step;
+		dist[i] = (real)at;
+		fade[i] = (real)((cos(acos(-1) * at / b->cutoff) + 1) / 2);
 	}
-	struct nn_order back = nn_order_by(m, node, n, f->dist->n);
-	for (int64_t i = 0; i < n; i++)
-		w_back[i] = w[back.item[i]];
-	f->t.finer = nn_tape_csr(t, row, n, n_row, node);
-	f->t.back = nn_tape_csr(t, node, n, f->dist->n, row);
-	f->t.w_finer = nn_input(t, w, n, 1)->v;
-	f->t.w_back = nn_input(t, w_back, n, 1)->v;
+	f->dist = nn_input(t, dist, n, 1);
+	f->t.n_node = n;
+	f->t.n_row = K_FINER * (n - K_WINDOW + 1);
+	f->t.fade = nn_input(t, fade, n, 1)->v;
+	for (int i = 0; i < K_FINER - 1; i++)
+		for (int r = 0; r < K_WINDOW; r++)
+			f->t.window[i][r] = (real)window_weight((i + 1.0) / K_FINER, r);
 }
 
 static void *on_tape(struct nn_tape *t, const void *host, size_t nbytes)
@@ -237,26 +211,21 @@ struct nn_filter_table *nn_filter_table_new(struct nn_tape *t, const struct nn_p
 {
 	struct arena *m = nn_tape_arena(t);
 	struct nn_filter_table *f = arena_calloc(m, 1, sizeof *f);
-	struct builder b = builder_new(m, p, cutoff_ang, FINER * n_cell, pos && pos->g);
+	struct builder b = builder_new(m, p, cutoff_ang, K_FINER * n_cell, pos && pos->g);
 	add_pairs(&b, p, nn_tape_kernels(t)->fixed_rows);
-	int64_t low = b.n ? b.low : 0, high = b.n ? b.high : 3, n_group = b.run[b.n_run];
+	/* -1 is the lowest row that a pair reads */
+	int64_t low = b.n ? (b.low + K_FINER) / K_FINER - 1 : 0, high = b.n ? (b.high + K_FINER) / K_FINER - 1 : 1;
+	int64_t n_group = b.run[b.n_run];
 	for (int64_t q = 0; q < n_group; q++)
-		b.first[q] -= low;
-	int64_t from = (low + FINER) / FINER - 1 - REACH, n_node = (high + FINER) / FINER + 1 + REACH - from;
-	real *dist = arena_alloc(m, (size_t)n_node * sizeof *dist);
-	for (int64_t i = 0; i < n_node; i++)
-		dist[i] = (real)((double)(FINER * (from + i)) * b.step);
-	f->dist = nn_input(t, dist, n_node, 1);
-	f->t = (struct k_table){.n_node = n_node,
-				.n_row = high - low + 1,
-				.n_pair = b.n,
+		b.first[q] -= K_FINER * low;
+	f->t = (struct k_table){.n_pair = b.n,
 				.n_run = b.n_run,
 				.atom = b.atom,
 				.run = b.run,
 				.group = b.group,
 				.first = nn_tape_index(t, b.first, n_group),
 				.pair = on_tape(t, b.pair, (size_t)b.n * sizeof *b.pair)};
-	finer_rows(t, f, &b, low, high, from);
+	add_nodes(t, f, &b, low - K_REACH, high - low + K_WINDOW);
 	if (b.slope)
 		add_distances(t, f, pos, &b);
 	return f;

@@ -1,39 +1,9 @@
 /* Sums over pairs whose filters are not stored, from a table or from features, against the reference. */
 #include "trial.h"
 
-enum { N_NODE = 30, N_ROW = 70, MOST_NODES = 3 }; /* of a table, of its rows; nodes of a row */
+enum { N_NODE = 32, N_ROW = K_FINER * (N_NODE - K_WINDOW + 1) }; /* of a table, of its rows */
 
 enum { MOST = 5 }; /* pairs of an atom */
-
-/* Random lists of nodes for each row, some empty, and the same by node. */
-static void finer(struct trial *t, struct k_table *tab)
-{
-	int64_t start[N_ROW + 1] = {0}, back_start[N_NODE + 1] = {0}, item[N_ROW * MOST_NODES],
-			      back[N_ROW * MOST_NODES];
-	real w[N_ROW * MOST_NODES], w_back[N_ROW * MOST_NODES];
-	int64_t n = 0, n_back = 0;
-	for (int64_t v = 0; v < N_ROW; v++) {
-		for (int64_t i = rng_below(&t->rng, MOST_NODES + 1); i; i--) {
-			item[n] = rng_below(&t->rng, N_NODE);
-			w[n++] = (real)rng_normal(&t->rng);
-		}
-		start[v + 1] = n;
-	}
-	for (int64_t node = 0; node < N_NODE; node++) {
-		for (int64_t v = 0; v < N_ROW; v++)
-			for (int64_t i = start[v]; i < start[v + 1]; i++)
-				if (item[i] == node) {
-					back[n_back] = v;
-					w_back[n_back++] = w[i];
-				}
-		back_start[node + 1] = n_back;
-	}
-	const size_t nbytes = (size_t)n * sizeof *item;
-	tab->finer = (struct k_csr){N_ROW, n, put(t, start, sizeof start), put(t, item, nbytes)};
-	tab->back = (struct k_csr){N_NODE, n, put(t, back_start, sizeof back_start), put(t, back, nbytes)};
-	tab->w_finer = put(t, w, (size_t)n * sizeof *w);
-	tab->w_back = put(t, w_back, (size_t)n * sizeof *w);
-}
 
 /* Some pairs of n atoms; first rows crowd in a few places and leave others empty. */
 static int64_t some_pairs(struct trial *t, int64_t n, struct k_pair *pair, int64_t *first)
@@ -77,6 +47,7 @@ static struct k_table table(struct trial *t, int64_t n_atom)
 	}
 	struct k_table tab = {.n_node = N_NODE,
 			      .n_row = N_ROW,
+			      .fade = in(t, N_NODE),
 			      .n_pair = n_pair,
 			      .n_run = n_run,
 			      .atom = atom,
@@ -85,7 +56,9 @@ static struct k_table table(struct trial *t, int64_t n_atom)
 			      .first = put(t, row, (size_t)n_group * sizeof *row),
 			      .pair = put(t, pair, (size_t)n_pair * sizeof *pair),
 			      .slope = in(t, 4 * n_pair)};
-	finer(t, &tab);
+	for (int i = 0; i < K_FINER - 1; i++)
+		for (int r = 0; r < K_WINDOW; r++)
+			tab.window[i][r] = (real)rng_normal(&t->rng);
 	return tab;
 }
 

@@ -88,11 +88,6 @@ function operation(decl,   op, n, part, i, p, s, j, names, field, fences_of)
 # Fields of a struct: those in the table's memory, and those that are no inputs.
 function field_line(decl,   n, part, i, is_written)
 {
-	if (decl ~ /^struct k_csr /) {
-		n = split(substr(decl, length("struct k_csr ") + 1), part, ",")
-		for (i = 1; i <= n; i++)
-			device[inside] = device[inside] " " trim(part[i]) ".start " trim(part[i]) ".item"
-	}
 	if (decl !~ /^(const )?(real|int64_t|struct k_pair) \*/ || inside == "k_hyper")
 		return
 	is_written = decl ~ /^real/
