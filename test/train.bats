@@ -77,6 +77,12 @@ header() {
 	run ! cmp -s whole.mts <("${fine[@]}" --epochs 399 "$set")
 }
 
+@test "a log on a full device: the model is written, and why the log is not told" {
+	run -1 "${fine[@]}" --quiet --epochs 2 --log /dev/full -o a.mts "$set"
+	assert_output 'train: /dev/full cannot be written: No space left on device'
+	"${fine[@]}" --epochs 2 "$set" | cmp - a.mts
+}
+
 @test "--show-config to a full device says so" {
 	run -1 bash -c 'train --show-config > /dev/full'
 	assert_output 'train: cannot write: No space left on device'
@@ -232,6 +238,13 @@ END
 	train --task pretrain --preset tiny --views 2d --stages 2 --epochs 1 -o t.mts "$set"
 	run -2 train --task pretrain --preset tiny --views 2d --stages 2 --epochs 2 --resume -o t.mts "$set"
 	assert_output --partial 'says when the first stage ends'
+	# fewer than were done would be another model
+	"${fine[@]}" --epochs 2 -o e.mts "$set"
+	cp e.mts before.mts
+	run -2 "${fine[@]}" --epochs 1 --resume -o e.mts "$set"
+	assert_output 'train: --resume: the run in e.mts is past --epochs 1'
+	"${fine[@]}" --epochs 2 --resume -o e.mts "$set"
+	cmp e.mts before.mts
 	[ "$(uname -m)" = x86_64 ] || skip "no other core type to try"
 	"${fine[@]}" --epochs 1 -o d.mts "$set"
 	run -0 env OPENBLAS_CORETYPE=Prescott "${fine[@]}" --quiet --epochs 2 --resume -o d.mts "$set"

@@ -2,6 +2,7 @@
 #include "learn_run.h"
 #include "ts_export.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@ struct learn_log {
 	FILE *file; /* NULL: no --log */
 	const char *name;
 	struct cli_progress *line;
+	int why;       /* errno of the first line that could not be written */
 	double last_s; /* time of the step before */
 	char metric[64];
 };
@@ -47,10 +49,20 @@ int learn_log_close(struct learn_log *l, struct err *e)
 	if (!l)
 		return 0;
 	cli_progress_free(l->line);
-	if (l->file && (ferror(l->file) | fclose(l->file)))
+	if (l->file && fclose(l->file) && !l->why)
+		l->why = errno;
+	errno = l->why;
+	if (l->why)
 		rc = err_set_errno(e, ERR_IO, "%s cannot be written", l->name);
 	free(l);
 	return rc;
+}
+
+static void line_end(struct learn_log *l, bool flush)
+{
+	fputs("}\n", l->file);
+	if ((ferror(l->file) || (flush && fflush(l->file))) && !l->why)
+		l->why = errno ? errno : EIO;
 }
 
 static void number(FILE *f, const char *name, double x)
@@ -94,7 +106,7 @@ void learn_log_step(struct learn_run *r, const struct nn_losses *t, double lr, d
 		    {"molecules_per_s", spent_s > 0 ? (double)n_mol / spent_s : NAN}};
 	for (size_t i = 0; i < sizeof term / sizeof *term; i++)
 		number(l->file, term[i].name, term[i].x);
-	fputs("}\n", l->file);
+	line_end(l, false);
 }
 
 void learn_log_epoch(struct learn_run *r, double value[NN_PARTS][LEARN_N_METRIC + 1])
@@ -118,6 +130,5 @@ void learn_log_epoch(struct learn_run *r, double value[NN_PARTS][LEARN_N_METRIC 
 		}
 	if (r->p.best_epoch)
 		fprintf(l->file, ",\"best_epoch\":%" PRId64, r->p.best_epoch);
-	fputs("}\n", l->file);
-	fflush(l->file);
+	line_end(l, true);
 }

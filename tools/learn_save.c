@@ -174,10 +174,14 @@ static int epochs_check(const struct learn_run *r, const struct ts_header *h, co
 	const char *why = r->conf->schedule == NN_SCHEDULE_COSINE               ? "the cosine ends"
 			  : r->conf->task == LEARN_PRETRAIN && cfg->stages == 2 ? "the first stage ends"
 										: NULL;
-	return why ? err_set(e, ERR_USAGE,
-			     "--resume: --epochs %" PRId64 " says when %s, and the run in %s had %" PRId64,
-			     r->conf->epochs, why, r->conf->cli.output, epochs)
-		   : 0;
+	if (why)
+		return err_set(e, ERR_USAGE,
+			       "--resume: --epochs %" PRId64 " says when %s, and the run in %s had %" PRId64,
+			       r->conf->epochs, why, r->conf->cli.output, epochs);
+	if (r->p.epoch + (r->p.batch > 0) > r->conf->epochs)
+		return err_set(e, ERR_USAGE, "--resume: the run in %s is past --epochs %" PRId64, r->conf->cli.output,
+			       r->conf->epochs);
+	return 0;
 }
 
 /* Another device or another library of products rounds otherwise: the result is that of no single run. */
