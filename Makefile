@@ -109,7 +109,7 @@ $(call obj,$(SRC_kernels) $(HOT)) $(call dbl,$(SRC_kernels)): private ALL_CFLAGS
 # Products of two floats are exact in double: contracted or not, the bytes are the same.
 $(call obj,kernels/cpu_exact.c): private ALL_CFLAGS += -ffp-contract=fast
 # Sums over pairs wait for multiplications: a sum is contracted where a processor can, as its products are. In double too.
-$(call obj,kernels/cpu_pairs.c) $(call dbl,kernels/cpu_pairs.c): private ALL_CFLAGS += -ffp-contract=fast
+$(call obj,kernels/cpu_table.c) $(call dbl,kernels/cpu_table.c): private ALL_CFLAGS += -ffp-contract=fast
 SCHEMAS := $(sort $(wildcard schemas/*.schema))
 $(B)/gen/schema_table.c: $(SCHEMAS) schemas/table.awk
 	@mkdir -p $(@D)

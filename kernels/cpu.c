@@ -360,6 +360,7 @@ int kernels_cpu(struct kernels *k, struct pool *pool, struct err *e)
 	kernels_cpu_rows(k);
 	kernels_cpu_graph(k);
 	kernels_cpu_pairs(k);
+	kernels_cpu_table(k);
 	kernels_cpu_dense(k);
 	kernels_cpu_norm(k);
 	kernels_cpu_image(k);

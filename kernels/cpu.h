@@ -8,7 +8,7 @@
 
 /*
  * K_SIMD in front of a static function of plain loops makes versions for wider registers, chosen when the program
- * starts. Sums keep their order and nothing is contracted (but in cpu_pairs.c), so that all versions
+ * starts. Sums keep their order and nothing is contracted (but in cpu_table.c), so that all versions
  * give the same bytes. Nothing on other compilers and processors, and under sanitizers (which cannot run before the
  * choice).
  */

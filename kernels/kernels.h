@@ -291,7 +291,7 @@ struct kernels {
 	void (*filter_back)(const struct kernels *k, const int64_t *ia, const real *a, const int64_t *ib, const real *b,
 			    real *g_f, int64_t n_edge, int64_t d);
 
-	/* ---- filters that are not stored (cpu_pairs.c) ---- */
+	/* ---- filters that are not stored (cpu_table.c, cpu_pairs.c) ---- */
 	/* y[a] (+)= sum over pairs of x[b] f(e), and y[b] likewise of x[a]; table [n_node, d]; x, y [atoms, d]. */
 	void (*table_sum)(const struct kernels *k, const struct k_table *t, const real *x, const real *table, real *y,
 			  int64_t d, bool add);
@@ -441,6 +441,7 @@ void kernels_cpu_entry(struct kernels *k);
 void kernels_cpu_rows(struct kernels *k);
 void kernels_cpu_graph(struct kernels *k);
 void kernels_cpu_pairs(struct kernels *k);
+void kernels_cpu_table(struct kernels *k);
 void kernels_cpu_dense(struct kernels *k);
 void kernels_cpu_norm(struct kernels *k);
 void kernels_cpu_image(struct kernels *k);
