@@ -64,18 +64,24 @@ AVX512_INLINE __m512 ssp(__m512 x)
 	return _mm512_add_ps(y, _mm512_max_ps(_mm512_setzero_ps(), x));
 }
 
-/* 1 - e^-y / 2 */
+/* 2^(i / 16) / 2 */
+static const float powers[TILE_LANES] = {
+    0.5F,         0.522136867F, 0.545253873F, 0.56939429F,  0.594603539F, 0.620928884F, 0.648419797F, 0.677127779F,
+    0.707106769F, 0.738413095F, 0.771105409F, 0.805245161F, 0.840896428F, 0.878126085F, 0.917004049F, 0.957603276F};
+
+/* 1 - e^-y / 2, e^-y = 2^(n / 16) e^-r */
 AVX512_INLINE __m512 slope(__m512 y)
 {
-	const __m512 round = ALL(12582912.0F + 127), x = _mm512_min_ps(ALL(86), y);
-	const __m512 t = _mm512_fnmadd_ps(x, ALL(1.44269504F), round);
-	const __m512 r = _mm512_fmadd_ps(_mm512_sub_ps(t, round), ALL(0.693147181F), x), square = _mm512_mul_ps(r, r);
-	__m512 p = _mm512_fnmadd_ps(ALL(8.37482419e-3F), r, ALL(4.16682251e-2F)); /* e^-r, minimax */
-	p = _mm512_fmadd_ps(ALL(1.38368492e-3F), square, p);
-	p = _mm512_fmadd_ps(p, square, _mm512_fnmadd_ps(ALL(1.66664198e-1F), r, ALL(4.99999911e-1F)));
-	p = _mm512_fmadd_ps(p, square, _mm512_sub_ps(ALL(1), r));
-	const __m512i power = _mm512_slli_epi32(_mm512_castps_si512(t), 23); /* of 2, biased as exponents are */
-	return _mm512_fnmadd_ps(_mm512_mul_ps(p, _mm512_castsi512_ps(power)), ALL(0.5F), ALL(1));
+	const __m512 round = ALL(12582912.0F), x = _mm512_min_ps(ALL(86), y);
+	const __m512 t = _mm512_fnmadd_ps(x, ALL(23.0831207F), round);
+	const __m512 r = _mm512_fmadd_ps(_mm512_sub_ps(t, round), ALL(0.0433216988F), x);
+	__m512 p = _mm512_fnmadd_ps(ALL(1.66666667e-1F), r, ALL(0.5F));
+	p = _mm512_fmsub_ps(p, r, ALL(1));
+	p = _mm512_fmadd_ps(p, r, ALL(1));
+	const __m512i n = _mm512_castps_si512(t), whole = _mm512_set1_epi32(-(1 << 23));
+	const __m512 power = _mm512_permutexvar_ps(n, _mm512_loadu_ps(powers));
+	const __m512i times = _mm512_and_si512(_mm512_slli_epi32(n, 19), whole); /* 2^(n / 16 rounded down) */
+	return _mm512_fnmadd_ps(p, _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(power), times)), ALL(1));
 }
 
 AVX512_INLINE __mmask16 first(int64_t n)
