@@ -84,29 +84,26 @@ AVX512_INLINE __m512 slope(__m512 y)
 	return _mm512_fnmadd_ps(p, _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(power), times)), ALL(1));
 }
 
-AVX512_INLINE __mmask16 first(int64_t n)
-{
-	return n < TILE_LANES ? (__mmask16)((1U << n) - 1) : (__mmask16)0xffff;
-}
-
 AVX512 static void values(const float *x, const float *bias, float *y, int64_t n)
 {
-	for (int64_t i = 0; i < n; i += TILE_LANES) {
-		const __mmask16 there = first(n - i);
-		__m512 sum = _mm512_maskz_loadu_ps(there, x + i);
-		if (bias)
-			sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(there, bias + i));
-		_mm512_mask_storeu_ps(y + i, there, ssp(sum));
+	int64_t i = 0;
+	for (; i + TILE_LANES <= n; i += TILE_LANES) {
+		const __m512 z = _mm512_loadu_ps(x + i);
+		_mm512_storeu_ps(y + i, ssp(bias ? _mm512_add_ps(z, _mm512_loadu_ps(bias + i)) : z));
 	}
+	const __mmask16 rest = (__mmask16)((1U << (n - i)) - 1);
+	const __m512 z = _mm512_maskz_loadu_ps(rest, x + i);
+	_mm512_mask_storeu_ps(y + i, rest, ssp(bias ? _mm512_add_ps(z, _mm512_maskz_loadu_ps(rest, bias + i)) : z));
 }
 
 AVX512 static void slopes(const float *y, float *g, int64_t n)
 {
-	for (int64_t i = 0; i < n; i += TILE_LANES) {
-		const __mmask16 there = first(n - i);
-		const __m512 s = slope(_mm512_maskz_loadu_ps(there, y + i));
-		_mm512_mask_storeu_ps(g + i, there, _mm512_mul_ps(_mm512_maskz_loadu_ps(there, g + i), s));
-	}
+	int64_t i = 0;
+	for (; i + TILE_LANES <= n; i += TILE_LANES)
+		_mm512_storeu_ps(g + i, _mm512_mul_ps(_mm512_loadu_ps(g + i), slope(_mm512_loadu_ps(y + i))));
+	const __mmask16 rest = (__mmask16)((1U << (n - i)) - 1);
+	const __m512 s = slope(_mm512_maskz_loadu_ps(rest, y + i));
+	_mm512_mask_storeu_ps(g + i, rest, _mm512_mul_ps(_mm512_maskz_loadu_ps(rest, g + i), s));
 }
 
 #else
