@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { LANES = 16, V = 8, MAX_SIDE = 15 }; /* channels at a time, forward and back; of a window */
+enum { LANES = 16, MAX_SIDE = 15 }; /* channels at a time; of a window */
 
 struct pool_job {
 	const struct kernels *k;
@@ -98,32 +98,42 @@ static struct covers covers_of(int64_t i, int64_t n_out, const struct k_conv *c)
 	return v;
 }
 
-typedef real vec __attribute__((vector_size(V * sizeof(real)), aligned(sizeof(real))));
+typedef real vec __attribute__((vector_size(LANES * sizeof(real)), aligned(sizeof(real))));
 typedef __typeof__(_Generic((real)0, float : (int32_t)0, default : (int64_t)0)) lane; /* as wide as real */
-typedef lane vec_mask __attribute__((vector_size(V * sizeof(lane))));
-typedef uint8_t vec_bytes __attribute__((vector_size(V), aligned(1)));
+typedef lane vec_mask __attribute__((vector_size(LANES * sizeof(lane))));
+typedef int16_t vec_short __attribute__((vector_size(LANES * sizeof(int16_t)))); /* on the way: one instruction each */
+typedef uint8_t vec_bytes __attribute__((vector_size(LANES), aligned(1)));
 
 /* A row of pixels g_x, in the windows y of the picture g, arg: each gathers from those where it was the largest. */
 K_SIMD static void back_row(const struct k_conv *c, const struct covers *y, const struct covers *x, const real *g,
 			    const uint8_t *arg, real *g_x)
 {
-	int64_t d = c->c_in;
+	int64_t d = c->c_in, at[MAX_SIDE * MAX_SIDE];
+	int16_t tap[MAX_SIDE * MAX_SIDE];
 	for (int64_t ix = 0; ix < c->width; ix++, g_x += d) {
-		if (c->g_x_set)
-			memset(g_x, 0, (size_t)d * sizeof *g_x);
+		int64_t i = 0;
+		int n = 0;
 		for (int a = 0; a < y->n; a++)
 			for (int b = 0; b < x[ix].n; b++) {
-				int64_t o = (y->out[a] * c->out_width + x[ix].out[b]) * d, i = 0;
-				int tap = y->tap[a] * (int)c->kernel + x[ix].tap[b];
-				vec_mask taps = tap - (vec_mask){0};
-				for (; i + V <= d; i += V) {
-					vec_bytes at = *(const vec_bytes *)(arg + o + i);
-					vec_mask here = (vec_mask)(__builtin_convertvector(at, vec_mask) == taps);
-					*(vec *)(g_x + i) += (vec)((vec_mask) * (const vec *)(g + o + i) & here);
-				}
-				for (; i < d; i++)
-					g_x[i] += arg[o + i] == tap ? g[o + i] : 0;
+				at[n] = (y->out[a] * c->out_width + x[ix].out[b]) * d;
+				tap[n++] = (int16_t)(y->tap[a] * (int)c->kernel + x[ix].tap[b]);
 			}
+		for (; i + LANES <= d; i += LANES) {
+			vec sum = c->g_x_set ? (vec){0} : *(const vec *)(g_x + i);
+			for (int w = 0; w < n; w++) {
+				vec_short from =
+				    __builtin_convertvector(*(const vec_bytes *)(arg + at[w] + i), vec_short);
+				vec_mask here = __builtin_convertvector(from == tap[w], vec_mask);
+				sum += (vec)((vec_mask) * (const vec *)(g + at[w] + i) & here);
+			}
+			*(vec *)(g_x + i) = sum;
+		}
+		for (; i < d; i++) {
+			real sum = c->g_x_set ? 0 : g_x[i];
+			for (int w = 0; w < n; w++)
+				sum += arg[at[w] + i] == tap[w] ? g[at[w] + i] : 0;
+			g_x[i] = sum;
+		}
 	}
 }
 

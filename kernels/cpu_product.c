@@ -21,7 +21,6 @@ enum {
 	CHUNK_WORK = 1 << 21, /* multiplications of a chunk, some 50 microseconds */
 	FLAT = 2,             /* at most so many times as many rows as columns: threads share out columns */
 	FLAT_WIDTH = 1024,    /* columns at a time then: each thread packs its share */
-	COLUMN_CHUNKS = 8,    /* at most */
 	OWN_THREADS = 4,      /* of a pool whose threads have a packed B each, at most */
 };
 
@@ -205,7 +204,8 @@ static void run(const struct kernels *k, struct job *g)
 	int64_t n_work = g->m * g->n * g->inner / CHUNK_WORK + 1;
 	g->k = k;
 	if (g->by_column) {
-		g->n_chunk = cpu_min(cpu_min(cpu_n_chunk(g->n, TILE_COLUMNS), n_work), COLUMN_CHUNKS);
+		/* each calls all rows of A near: no more of them than threads */
+		g->n_chunk = cpu_min(cpu_min(cpu_n_chunk(g->n, TILE_COLUMNS), n_work), pool_size(k->pool));
 		cpu_run(k, g->n_chunk, columns_chunk, g);
 		return;
 	}
@@ -239,10 +239,10 @@ void cpu_product(const struct kernels *k, bool ta, bool tb, int64_t m, int64_t n
 		cpu_turn((const void *)turned, m, n, m, add, (void *)c, ldc);
 		return;
 	}
-	const int64_t n_column = cpu_n_chunk(n, TILE_COLUMNS);
-	/* one of two threads would have a panel more than the other */
-	const bool is_uneven = n_column < COLUMN_CHUNKS && n_column % 2;
-	const bool by_column = pool_size(k->pool) > 1 && m <= FLAT * n && !is_uneven;
+	const int64_t n_column = cpu_n_chunk(n, TILE_COLUMNS), n_thread = pool_size(k->pool);
+	/* no thread's share of the columns is more than 1.2 times the mean */
+	const bool is_even = 5 * cpu_n_chunk(n_column, n_thread) * n_thread <= 6 * n_column;
+	const bool by_column = n_thread > 1 && m <= FLAT * n && is_even;
 	const int64_t n_block = cpu_n_chunk(kk, INNER), width = by_column ? FLAT_WIDTH : WIDTH;
 	const bool at_once = !by_column && n_block == 1 && n <= width;
 	if (around && !at_once && around->before)

@@ -175,15 +175,16 @@ class Bench:
         cells(*of_row(row), *said)
 
     def threads(self, row):
-        """Pairs of a step by one thread and by two, and of as long a time of products by a process alone and by two at once."""
+        """Pairs of steps by one thread and by two, and of as long a time of products by a process alone and by two at once."""
         argv, products = self.ours(row) + ["--serve", "--wall"], [self.probe, "sgemm", "--serve", "--wall"]
         one, two = (Server(argv + ["-j", str(n)], PINNED) for n in (1, 2))
         both = [Server(products, PINNED) for _ in range(2)]
-        many = max(1, round(one.ms() / both[0].ms()))
+        steps = max(1, round(500 / one.ms()))  # fill half a second: a thread that sleeps long begins slowly
+        many = max(1, round(steps * one.ms() / both[0].ms()))
         times, slower = ([], []), []
         for pair in range(self.args.pairs):
             for side in ((0, 1), (1, 0))[pair % 2]:
-                times[side].append((one, two)[side].ms())
+                times[side].append((one, two)[side].ms(steps) / steps)
                 if not side:
                     alone = both[pair // 2 % 2].ms(many)
                 else:
