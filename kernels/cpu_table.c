@@ -132,38 +132,38 @@ K_SIMD static void block_nodes(const struct k_table *t, const real *restrict row
 		}
 }
 
-/* Four rows' gradient, the first of which is row `at`, to the first row `to`: what is passed is done with. */
-K_INLINE int64_t pass_rows(real *g_rows, cpu_wide (*g)[STRIPS], int64_t at, int64_t to)
+/* The gradient of three rows, the first of which is row `at`, to the first row `to`: what is passed is done with. */
+K_INLINE void pass_rows(real *g_rows, cpu_wide (*g)[STRIPS], int64_t at, int64_t to)
 {
-	for (; at < to; at++)
+	for (real *row = g_rows + at * BLOCK, *end = g_rows + to * BLOCK; row < end; row += BLOCK)
 #pragma GCC unroll 4
 		for (int i = 0; i < STRIPS; i++) {
-			CPU_STRIP(g_rows + at * BLOCK + i * CPU_WIDE) += g[0][i];
+			CPU_STRIP(row + i * CPU_WIDE) += g[0][i];
 			g[0][i] = g[1][i];
 			g[1][i] = g[2][i];
-			g[2][i] = g[3][i];
-			g[3][i] = (cpu_wide){0};
+			g[2][i] = (cpu_wide){0};
 		}
-	return at;
 }
 
 /*
  * Of the pairs of a run: the sum of x, or, with `back`, of g_y, which with x gives the rows' gradient. A filter is made
  * once and serves both directions.
  */
-K_INLINE void block_pairs(const struct k_table *t, struct block k, int64_t run, const bool back)
+K_INLINE void block_pairs(const struct k_table *t, const struct block *k, int64_t run, const bool back)
 {
-	const int64_t first = t->run[run], end = t->run[run + 1], *group = t->group;
-	const struct k_pair *pair = t->pair; /* not read again at each store */
-	const real *g = back ? k.g_y : k.x;
-	cpu_wide g_row[4][STRIPS] = {0};
-	int64_t at = first < end ? t->first[first] : 0;
-	for (int64_t q = first; q < end; q++) {
-		const real *row = k.rows + t->first[q] * BLOCK;
-		for (int64_t i = 2 * (q - first); i < cpu_min(2 * (q - first) + 2, k.n_next); i++)
-			fetch_row(&k, i, back ? 3 : 2);
+	const int64_t from = t->run[run], to = t->run[run + 1];
+	const real *x = k->x, *g = back ? k->g_y : x; /* in registers, while all else is read again after each group */
+	real *sum = k->sum;
+	cpu_wide passed[3][STRIPS] = {0};
+	int64_t at = from < to ? t->first[from] : 0, fetched = 0;
+	for (int64_t q = from; q < to; q++) {
+		const struct k_pair *p = t->pair + t->group[q], *end = t->pair + t->group[q + 1];
+		const real *row = k->rows + t->first[q] * BLOCK;
+		for (int i = 0; i < 2 && fetched < k->n_next; i++)
+			fetch_row(k, fetched++, back ? 3 : 2);
 		if (back)
-			at = pass_rows(k.g_rows, g_row, at, t->first[q]);
+			pass_rows(k->g_rows, passed, at, t->first[q]);
+		at = t->first[q];
 		cpu_wide f[4][STRIPS], s[4][STRIPS] = {0};
 #pragma GCC unroll 4
 		for (int i = 0; i < STRIPS; i++, row += CPU_WIDE) {
@@ -172,45 +172,48 @@ K_INLINE void block_pairs(const struct k_table *t, struct block k, int64_t run, 
 			f[2][i] = CPU_STRIP(row + 2 * BLOCK) - f[1][i];
 			f[3][i] = CPU_STRIP(row + 3 * BLOCK) - f[1][i];
 		}
-		for (const struct k_pair *p = pair + group[q]; p < pair + group[q + 1]; p++) {
+		for (; p < end; p++) {
 			const real w0 = p->w[0], w2 = p->w[1], w3 = p->w[2];
-			const int64_t a = p->a * BLOCK, b = p->b * BLOCK;
+			const size_t a = (size_t)p->a * BLOCK, b = (size_t)p->b * BLOCK;
 #pragma GCC unroll 4
 			for (int i = 0; i < STRIPS; i++) {
-				const int64_t at_a = a + i * CPU_WIDE, at_b = b + i * CPU_WIDE;
+				const int c = i * CPU_WIDE;
 				const cpu_wide filter = (f[1][i] + f[0][i] * w0) + (f[2][i] * w2 + f[3][i] * w3);
-				const cpu_wide ga = CPU_STRIP(g + at_a), gb = CPU_STRIP(g + at_b);
-				CPU_STRIP(k.sum + at_a) += gb * filter;
-				CPU_STRIP(k.sum + at_b) += ga * filter;
+				const cpu_wide ga = CPU_STRIP(g + a + c), gb = CPU_STRIP(g + b + c);
+				CPU_STRIP(sum + a + c) += gb * filter;
+				CPU_STRIP(sum + b + c) += ga * filter;
 				if (!back)
 					continue;
-				const cpu_wide u = ga * CPU_STRIP(k.x + at_b) + gb * CPU_STRIP(k.x + at_a);
+				const cpu_wide u = ga * CPU_STRIP(x + b + c) + gb * CPU_STRIP(x + a + c);
 				s[0][i] += u * w0;
 				s[1][i] += u;
 				s[2][i] += u * w2;
 				s[3][i] += u * w3;
 			}
 		}
+		if (!back)
+			continue;
 #pragma GCC unroll 4
-		for (int i = 0; i < STRIPS && back; i++) {
-			g_row[0][i] += s[0][i];
-			g_row[1][i] += s[1][i] - ((s[0][i] + s[2][i]) + s[3][i]);
-			g_row[2][i] += s[2][i];
-			g_row[3][i] += s[3][i];
+		for (int i = 0; i < STRIPS; i++) { /* one row is passed at least, the next group's first is another */
+			CPU_STRIP(k->g_rows + at * BLOCK + i * CPU_WIDE) += passed[0][i] + s[0][i];
+			passed[0][i] = passed[1][i] + (s[1][i] - ((s[0][i] + s[2][i]) + s[3][i]));
+			passed[1][i] = passed[2][i] + s[2][i];
+			passed[2][i] = s[3][i];
 		}
+		at++;
 	}
-	if (back)
-		pass_rows(k.g_rows, g_row, at, first < end ? at + 4 : at);
+	if (back && from < to)
+		pass_rows(k->g_rows, passed, at, at + 3);
 }
 
 K_SIMD static void block_sum(const struct k_table *t, const struct block *k, int64_t run)
 {
-	block_pairs(t, *k, run, false);
+	block_pairs(t, k, run, false);
 }
 
 K_SIMD static void block_back(const struct k_table *t, const struct block *k, int64_t run)
 {
-	block_pairs(t, *k, run, true);
+	block_pairs(t, k, run, true);
 }
 
 static void table_chunk(void *ctx, int64_t chunk, int thread)

@@ -116,7 +116,7 @@ struct k_table {
 	const int64_t *atom, *run;
 	const int64_t
 	    *group; /* [run[n_run] + 1] (host): its pairs; what is read of the rows for one serves the others */
-	const int64_t *first; /* [run[n_run]] below n_row - 3; never less than before it in a run */
+	const int64_t *first; /* [run[n_run]] below n_row - 3; ascending in a run */
 	const struct k_pair *pair;
 	const real *slope; /* [n_pair, 4] weights of the filter's derivative; NULL: not wanted */
 };
