@@ -108,24 +108,23 @@ static void want_rows(struct ahead *w, const float *at, int64_t n, int64_t d, in
 }
 
 /* What panel p + 1 of rows meets in columns [j0, j1), and panel p's share of the block of B that comes next. */
-static struct ahead wanted(const struct job *g, int64_t p, int64_t j0, int64_t j1)
+static void wanted(const struct job *g, struct ahead *w, int64_t p, int64_t j0, int64_t j1)
 {
-	struct ahead w = {.n = 0};
 	const int64_t from = part_at(g->m, p + 1), n = p + 1 < g->n_panel ? part_at(g->m, p + 2) - from : 0;
+	w->i = w->n = 0; /* the rest need not be cleared */
 	if (g->ta && n)
-		want(&w, g->a + from + n - 1, g->lda, g->inner);
+		want(w, g->a + from + n - 1, g->lda, g->inner);
 	else
-		want_rows(&w, g->a + from * g->lda, n, g->inner, g->lda);
+		want_rows(w, g->a + from * g->lda, n, g->inner, g->lda);
 	for (int i = 0; g->around && i < CPU_AROUND; i++)
 		if (g->around->rows[i])
-			want_rows(&w, (const void *)(g->around->rows[i] + from * g->around->d), n, g->around->d,
+			want_rows(w, (const void *)(g->around->rows[i] + from * g->around->d), n, g->around->d,
 				  g->around->d);
-	want_rows(&w, g->c + from * g->ldc + j0, n, j1 - j0, g->ldc);
+	want_rows(w, g->c + from * g->ldc + j0, n, j1 - j0, g->ldc);
 	if (g->next_b) {
 		const int64_t l = g->n_line * p / g->n_panel;
-		want(&w, g->next_b + l * TILE_LANES, TILE_LANES, g->n_line * (p + 1) / g->n_panel - l);
+		want(w, g->next_b + l * TILE_LANES, TILE_LANES, g->n_line * (p + 1) / g->n_panel - l);
 	}
-	return w;
 }
 
 /* Lets the tile call what is wanted first. */
@@ -153,7 +152,8 @@ static void tiles_of(const struct job *g, const float *packed, int64_t p0, int64
 				     .inner = g->inner,
 				     .ldc = g->ldc,
 				     .add = g->add};
-		struct ahead w = wanted(g, p, j0, j1);
+		struct ahead w;
+		wanted(g, &w, p, j0, j1);
 		if (g->around && g->around->before)
 			g->around->before(g->around->ctx, p, from, to);
 		for (int64_t j = j0; j < j1; j += TILE_COLUMNS) {
