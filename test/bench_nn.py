@@ -175,13 +175,14 @@ class Bench:
         cells(*of_row(row), *said)
 
     def threads(self, row):
-        """Pairs of steps by one thread and by two, and of as long a time of products by a process alone and by two at once."""
+        """Pairs of steps by one thread and by two, and of as long a time of products by a process alone and by two at once; what a
+        word takes from one core to the other meanwhile."""
         argv, products = self.ours(row) + ["--serve", "--wall"], [self.probe, "sgemm", "--serve", "--wall"]
         one, two = (Server(argv + ["-j", str(n)], PINNED) for n in (1, 2))
-        both = [Server(products, PINNED) for _ in range(2)]
+        both, toss = [Server(products, PINNED) for _ in range(2)], Server([self.probe, "toss", "--serve", "--wall", "-j", "2"], PINNED)
         steps = max(1, round(500 / one.ms()))  # fill half a second: a thread that sleeps long begins slowly
         many = max(1, round(steps * one.ms() / both[0].ms()))
-        times, slower = ([], []), []
+        times, slower, word = ([], []), [], []
         for pair in range(self.args.pairs):
             for side in ((0, 1), (1, 0))[pair % 2]:
                 times[side].append((one, two)[side].ms(steps) / steps)
@@ -192,11 +193,12 @@ class Bench:
                         s.begin(many)
                     at_once = sum(s.end(many) for s in both) / 2
             slower.append(at_once / alone)
-        for s in (one, two, *both):
+            word.append(1e6 * toss.ms() / 2000)
+        for s in (one, two, toss, *both):
             s.close()
         ratios = [a / b for a, b in zip(*times)]
         cells(*of_row(row)[:2], *(f"{statistics.median(t):.1f}" for t in times), spread(ratios), spread(slower),
-              f"{statistics.median(50 * r * x for r, x in zip(ratios, slower)):.0f}")
+              f"{statistics.median(50 * r * x for r, x in zip(ratios, slower)):.0f}", f"{statistics.median(word):.0f}")
 
 
 def molecules_make(args, folder):
@@ -272,9 +274,10 @@ def main():
                     b.variants(r)
         if "threads" in args.tables:
             print(f"\n### threads\n\n{begun()}. Wall time of a whole step by one thread and by two, {args.pairs} pairs in turn, and beside it what two "
-                  f"processes of products take from each other at the same moment: how many times as long as one alone.\n")
+                  f"processes of products take from each other at the same moment: how many times as long as one alone; and what a word takes from one core to "
+                  f"the other, of which small batches have many.\n")
             head("step", "size", "one thread, ms", "two threads, ms", "ratio: median (range)", "two processes, times as long: median (range)",
-                 "of what two cores gave, %")
+                 "of what two cores gave, %", "a word between cores, ns")
             for r in chosen:
                 if r.op.startswith("step-"):
                     b.threads(r)

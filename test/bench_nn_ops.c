@@ -3,6 +3,7 @@
 #include "bench_nn.h"
 
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -187,6 +188,34 @@ static struct nn_var *sgemm_forward(struct bench *b)
 	return nn_matmul(b->tape, use(b, "a"), false, use(b, "b"), false);
 }
 
+/* What threads that work together wait for: a word that one core wrote and the other reads. */
+enum { N_TOSS = 1000 };
+
+static void toss_chunk(void *ctx, int64_t chunk, int thread)
+{
+	(void)thread;
+	_Atomic int64_t *turn = ctx;
+	for (int64_t i = 0; i < N_TOSS; i++) {
+		while (*turn != 2 * i + chunk)
+			;
+		*turn = 2 * i + chunk + 1;
+	}
+}
+
+static void toss_build(struct bench *b)
+{
+	if (pool_size(b->pool) < 2)
+		bench_die("toss takes two threads", NULL);
+}
+
+static struct nn_var *toss_forward(struct bench *b)
+{
+	static _Alignas(128) _Atomic int64_t turn;
+	turn = 0;
+	pool_run(b->pool, 2, toss_chunk, &turn);
+	return NULL;
+}
+
 /* ---- whole steps ----------------------------------------------------------------------------------------- */
 
 /* The network that the peer's script has: no masking, heads as wide as codes, anchors all there. */
@@ -276,6 +305,8 @@ const struct op bench_ops[] = {
      .forward = bank_forward},
     {"topk", "8 nearest other rows of 256", .forward_only = true, .build = topk_build, .forward = topk_forward},
     {"sgemm", "1024 x 1024 x 1024", .forward_only = true, .build = sgemm_build, .forward = sgemm_forward},
+    {"toss", "1000 words from one thread to another and back (-j 2)", .forward_only = true, .build = toss_build,
+     .forward = toss_forward},
     {"step-cpu", "whole step of the preset cpu, three views", .molecules = true, .adam_only = true, .cutoff_ang = 8,
      .build = whole_build, .forward = whole_forward},
     {"step-paper", "whole step of the preset paper", .molecules = true, .adam_only = true, .cutoff_ang = 8,
