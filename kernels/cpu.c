@@ -9,8 +9,7 @@
 #include <sys/mman.h>
 
 enum {
-	EXACT = 1 << 17,      /* multiplications of a product that is summed in double, some 6 microseconds */
-	EXACT_MADE = 1 << 19, /* with those that fill up four rows and sixteen columns */
+	EXACT = 1 << 17, /* multiplications of a product that is summed in double: training has many that are small */
 };
 struct scratch {
 	void *data;
@@ -206,14 +205,6 @@ static int64_t even(int64_t n)
 	return n > 1 ? (n + 1) / 2 * 2 : 1;
 }
 
-/* Small batches blow rounding up (BatchNorm, Adam), and there sums in double take some 4 microseconds more. Not where a
- * row's bytes may not depend on how many there are. */
-static bool is_exact(const struct kernels *k, int64_t m, int64_t n, int64_t kk)
-{
-	const int64_t made = (m + 3) / 4 * 4 * ((n + 15) / 16 * 16) * kk;
-	return sizeof(real) == sizeof(float) && !k->fixed_rows && kk > 0 && m * n * kk <= EXACT && made <= EXACT_MADE;
-}
-
 static bool by_tiles(const struct kernels *k, bool ta, int64_t kk, int64_t lda)
 {
 	return ((const struct cpu *)k->self)->has_tiles && !k->plain && kk > 0 && (ta || lda < CPU_FAR);
@@ -237,7 +228,7 @@ static void gemm(const struct kernels *k, bool ta, bool tb, int64_t m, int64_t n
 			     .c = c};
 	if (m <= 0 || n <= 0)
 		return;
-	if (is_exact(k, m, n, kk) && alpha == 1 && (beta == 0 || beta == 1)) {
+	if (cpu_is_exact(k, m, n, kk, EXACT) && alpha == 1 && (beta == 0 || beta == 1)) {
 		cpu_gemm_exact(ta, tb, m, n, kk, a, lda, b, ldb, beta == 1, c, ldc);
 		return;
 	}
@@ -267,7 +258,7 @@ static void gemm(const struct kernels *k, bool ta, bool tb, int64_t m, int64_t n
 void cpu_gemm_around(const struct kernels *k, bool tb, int64_t m, int64_t n, int64_t kk, const real *a, int64_t lda,
 		     const real *b, int64_t ldb, bool add, real *c, int64_t ldc, const struct cpu_around *around)
 {
-	if (!is_exact(k, m, n, kk) && by_tiles(k, false, kk, lda) && m > 0 && n > 0) {
+	if (!cpu_is_exact(k, m, n, kk, EXACT) && by_tiles(k, false, kk, lda) && m > 0 && n > 0) {
 		cpu_product(k, false, tb, m, n, kk, a, lda, b, ldb, add, c, ldc, around);
 		return;
 	}

@@ -73,7 +73,10 @@ void cpu_gemm_serial(bool ta, bool tb, int64_t m, int64_t n, int64_t kk, double 
  */
 void cpu_gemm_pieces(bool ta, int64_t m, int64_t n, int64_t kk, const real *a, int64_t lda, const real *b, int64_t ldb,
 		     double beta, real *c, int64_t ldc);
-/* c = op(a) op(b), or added to c, by sums in double: for small products (cpu_exact.c). */
+/* Whether a product is to be summed in double: one of `most` multiplications at most, and of four times as many where
+ * rows and columns are filled up. Not where a row's bytes may not depend on how many there are. */
+bool cpu_is_exact(const struct kernels *k, int64_t m, int64_t n, int64_t kk, int64_t most);
+/* c = op(a) op(b), or added to c, by sums in double (cpu_exact.c). */
 void cpu_gemm_exact(bool ta, bool tb, int64_t m, int64_t n, int64_t kk, const real *a, int64_t lda, const real *b,
 		    int64_t ldb, bool add, real *c, int64_t ldc);
 /* Whether the core type that OpenBLAS uses has AVX-512 (cpu_library.c). */

@@ -1,9 +1,7 @@
 /*
  * cpu_exact.c - small products whose sums are made in double: of the product of two floats nothing is lost there, and
- * an entry is rounded once for INNER terms.
- *
- * On a Zen 4 22 billion terms a second (of OpenBLAS's products of floats 50), without copying but four rows and a panel
- * of columns at a time. A row's bytes do not depend on the other rows.
+ * an entry is rounded once for INNER terms. Nothing is copied but four rows and a panel of columns at a time. A row's
+ * bytes do not depend on the other rows.
  */
 #include "cpu.h"
 #include "cpu_math.h"
@@ -99,6 +97,16 @@ K_SIMD static void columns(bool ta, bool tb, int64_t m, int64_t n, int64_t kk, c
 		for (int64_t r = 0; r < cpu_min(ROWS, m - i); r++)
 			put(out + r * WIDE, n, add, c + (i + r) * ldc);
 	}
+}
+
+/*
+ * Small batches blow rounding up: BatchNorms of few rows do, and after them Adam makes whole steps of gradients that
+ * are nearly zero. What is as small as they are takes hardly longer in double, and large batches have little of it.
+ */
+bool cpu_is_exact(const struct kernels *k, int64_t m, int64_t n, int64_t kk, int64_t most)
+{
+	const int64_t made = cpu_n_chunk(m, ROWS) * ROWS * cpu_n_chunk(n, WIDE) * WIDE * kk;
+	return sizeof(real) == sizeof(float) && !k->fixed_rows && kk > 0 && m * n * kk <= most && made <= 4 * most;
 }
 
 void cpu_gemm_exact(bool ta, bool tb, int64_t m, int64_t n, int64_t kk, const real *a, int64_t lda, const real *b,

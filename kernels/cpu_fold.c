@@ -100,6 +100,9 @@ static void norm_fold(const struct kernels *k, const struct k_batch_norm *b, con
 
 /* ---- the end of a block ----------------------------------------------------------------------------------------- */
 
+#define DOUBLES(x) __builtin_convertvector(*(const vec *)(x), vec_double)
+
+/* Rounded once: what follows a BatchNorm of few rows blows rounding up. */
 K_SIMD static void join_rows(const struct k_join *j, int64_t from, int64_t to, real *y)
 {
 	const real *scale = j->scale, *shift = j->shift, *rs = j->res_scale, *rt = j->res_shift;
@@ -107,18 +110,18 @@ K_SIMD static void join_rows(const struct k_join *j, int64_t from, int64_t to, r
 	for (int64_t i = from; i < to; i++) {
 		const real *x = j->x + i * d, *r = j->residual + i * d;
 		real *o = y + i * d;
-		if (rs)
-			COLUMNS
-			{
-				real v = (scale[c] * x[c] + shift[c]) + (rs[c] * r[c] + rt[c]);
-				o[c] = v > 0 ? v : 0;
-			}
-		else
-			COLUMNS
-			{
-				real v = (scale[c] * x[c] + shift[c]) + r[c];
-				o[c] = v > 0 ? v : 0;
-			}
+		int64_t c = 0;
+		for (; c + V <= d; c += V) {
+			vec_double v = DOUBLES(scale + c) * DOUBLES(x + c) + DOUBLES(shift + c);
+			v += rs ? DOUBLES(rs + c) * DOUBLES(r + c) + DOUBLES(rt + c) : DOUBLES(r + c);
+			vec z = __builtin_convertvector(v, vec);
+			*(vec *)(o + c) = (vec)((vec_mask)z & (z > (vec){0}));
+		}
+		for (; c < d; c++) {
+			double v = (double)scale[c] * (double)x[c] + (double)shift[c];
+			v += rs ? (double)rs[c] * (double)r[c] + (double)rt[c] : (double)r[c];
+			o[c] = v > 0 ? (real)v : 0;
+		}
 	}
 }
 

@@ -4,8 +4,11 @@
 #include <string.h>
 
 enum {
-	N_PART = 4,      /* partial sums of a weight gradient: their number depends on the pictures alone */
-	EXACT = 1 << 18, /* multiplications of a convolution that is summed in double, some 12 microseconds */
+	N_PART = 4, /* partial sums of a weight gradient: their number depends on the pictures alone */
+	/* Multiplications of a convolution that is summed in double: on the way forward, where rounding is handed on
+	 * to all that follows, and back. */
+	EXACT = 2200000,
+	EXACT_BACK = 1 << 18,
 };
 
 /* The same weights with the channel innermost: packed [o, ky, kx, i] from OIHW, or back (adding). */
@@ -45,8 +48,8 @@ K_SIMD static void read_line(real *restrict z, const real *restrict x, const rea
 			     const real *restrict shift, int64_t n)
 {
 	for (int64_t i = 0; i < n; i++) {
-		real v = scale[i] * x[i] + shift[i];
-		z[i] = v > 0 ? v : 0;
+		double v = (double)scale[i] * (double)x[i] + (double)shift[i];
+		z[i] = v > 0 ? (real)v : 0;
 	}
 }
 
@@ -190,15 +193,9 @@ static bool is_product(const struct k_conv *c)
 	return c->kernel == 1 && c->stride == 1 && !c->in_scale;
 }
 
-/*
- * Few pixels make BatchNorms of few rows, which blow rounding up, and after them Adam makes whole steps of gradients
- * that are nearly zero. There sums in double take some 8 microseconds more than the quickest way. Not where bytes may
- * not depend on how many pictures there are.
- */
-static bool is_exact(const struct kernels *k, const struct k_conv *c)
+static bool is_exact(const struct kernels *k, const struct k_conv *c, int64_t most)
 {
-	return sizeof(real) == sizeof(float) && !k->fixed_rows &&
-	       c->n * c->out_height * c->out_width * c->c_out * window_size(c) <= EXACT;
+	return cpu_is_exact(k, c->n * c->out_height * c->out_width, c->c_out, window_size(c), most);
 }
 
 struct job {
@@ -244,7 +241,7 @@ static void conv_chunk(void *ctx, int64_t chunk, int thread)
 
 static void conv(const struct kernels *k, const struct k_conv *c, const real *x, const real *weight, real *y)
 {
-	const bool exact = is_exact(k, c);
+	const bool exact = is_exact(k, c, EXACT);
 	if (!exact && cpu_winograd_fits(k, c)) {
 		cpu_winograd(k, c, x, weight, y);
 		return;
@@ -304,7 +301,7 @@ static void conv_back(const struct kernels *k, const struct k_conv *c, const rea
 		      const real *g_y, real *g_x, real *g_weight)
 {
 	int64_t n_weight = c->c_out * window_size(c);
-	struct job j = {.k = k, .c = c, .exact = is_exact(k, c), .x = x, .g_y = g_y, .g_x = g_x};
+	struct job j = {.k = k, .c = c, .exact = is_exact(k, c, EXACT_BACK), .x = x, .g_y = g_y, .g_x = g_x};
 	if (!c->n)
 		return;
 	if (g_x && !j.exact && cpu_winograd_fits(k, c)) {

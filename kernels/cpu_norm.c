@@ -1,5 +1,6 @@
 /* cpu_norm.c - BatchNorm and GraphNorm on the CPU; sums in double, by chunks of rows added in their order. */
 #include "cpu.h"
+#include "cpu_math.h"
 
 #include <math.h>
 #include <string.h>
@@ -8,8 +9,9 @@ struct bn_job {
 	const struct k_batch_norm *b;
 	const real *x, *y, *g;
 	real *out, *g_x, *g_residual;
-	double *part;      /* [n_chunk, 2, d] */
-	const real *scale; /* [d] */
+	double *part;       /* [n_chunk, 2, d] */
+	const double *norm; /* forward: means [d] and scales [d] */
+	const real *scale;  /* [d] backward */
 	const real *mean_g, *mean_gx;
 };
 
@@ -71,32 +73,49 @@ void cpu_norm_settle(const struct k_batch_norm *b, const real *first, double *pa
 	}
 }
 
-static void batch_statistics(const struct kernels *k, const struct k_batch_norm *b, const real *x)
+/* Means [d] in double, and as much memory after them: until the next use of scratch slot 0. */
+static double *statistics(const struct kernels *k, const struct k_batch_norm *b, const real *x)
 {
-	int64_t n_chunk = cpu_n_chunk(b->n, CPU_ROWS);
-	struct bn_job j = {
-	    .b = b, .x = x, .part = cpu_scratch(k, 0, (size_t)(n_chunk * 2 * b->d + 1) * sizeof(double))};
-	cpu_run(k, n_chunk, moments_chunk, &j);
-	cpu_norm_settle(b, x, j.part, n_chunk, count_rows(b));
+	const int64_t n_chunk = cpu_n_chunk(b->n, CPU_ROWS);
+	struct bn_job j = {.b = b, .x = x};
+	j.part = cpu_scratch(k, 0, (size_t)(n_chunk * 2 * b->d + 1) * sizeof *j.part);
+	if (b->train) {
+		cpu_run(k, n_chunk, moments_chunk, &j);
+		cpu_norm_settle(b, x, j.part, n_chunk, count_rows(b));
+		return j.part;
+	}
+	for (int64_t c = 0; c < b->d; c++) {
+		j.part[c] = (double)b->run_mean[c];
+		b->mean[c] = b->run_mean[c];
+		b->inv[c] = (real)(1 / sqrt((double)b->run_var[c] + b->eps));
+	}
+	return j.part;
 }
 
-K_SIMD static void normalise_row(real *restrict y, const real *restrict x, const real *restrict mean,
-				 const real *restrict scale, const real *restrict bias, int64_t d)
+/* Rounded once: what follows a BatchNorm of few rows blows rounding up. */
+K_INLINE void normalise(real *restrict y, const real *restrict x, const real *restrict residual,
+			const double *restrict mean, const double *restrict scale, const real *restrict bias,
+			const bool relu, int64_t d)
 {
-	for (int64_t c = 0; c < d; c++)
-		y[c] = (x[c] - mean[c]) * scale[c] + bias[c];
+	for (int64_t c = 0; c < d; c++) {
+		double v = ((double)x[c] - mean[c]) * scale[c] + (double)bias[c];
+		if (residual)
+			v += (double)residual[c];
+		y[c] = !relu || v > 0 ? (real)v : 0;
+	}
 }
 
-K_SIMD static void add_row(real *restrict y, const real *restrict x, int64_t d)
+K_SIMD static void normalise_row(real *y, const real *x, const real *residual, const double *mean, const double *scale,
+				 const real *bias, bool relu, int64_t d)
 {
-	for (int64_t c = 0; c < d; c++)
-		y[c] += x[c];
-}
-
-K_SIMD static void relu_row(real *y, int64_t d)
-{
-	for (int64_t c = 0; c < d; c++)
-		y[c] = y[c] > 0 ? y[c] : 0;
+	if (residual && relu)
+		normalise(y, x, residual, mean, scale, bias, true, d);
+	else if (residual)
+		normalise(y, x, residual, mean, scale, bias, false, d);
+	else if (relu)
+		normalise(y, x, NULL, mean, scale, bias, true, d);
+	else
+		normalise(y, x, NULL, mean, scale, bias, false, d);
 }
 
 static void normalise_chunk(void *ctx, int64_t chunk, int thread)
@@ -104,14 +123,20 @@ static void normalise_chunk(void *ctx, int64_t chunk, int thread)
 	(void)thread;
 	const struct bn_job *j = ctx;
 	const struct k_batch_norm *b = j->b;
-	for (int64_t i = chunk * CPU_ROWS, to = cpu_min(b->n, i + CPU_ROWS); i < to; i++) {
-		real *y = j->out + i * b->d;
-		normalise_row(y, j->x + i * b->d, b->mean, j->scale, b->bias, b->d);
-		if (b->residual)
-			add_row(y, b->residual + i * b->d, b->d);
-		if (b->relu)
-			relu_row(y, b->d);
-	}
+	for (int64_t i = chunk * CPU_ROWS, to = cpu_min(b->n, i + CPU_ROWS); i < to; i++)
+		normalise_row(j->out + i * b->d, j->x + i * b->d, b->residual ? b->residual + i * b->d : NULL, j->norm,
+			      j->norm + b->d, b->bias, b->relu, b->d);
+}
+
+static void batch_norm(const struct kernels *k, const struct k_batch_norm *b, const real *x, real *y)
+{
+	if (!b->n)
+		return;
+	double *norm = statistics(k, b, x);
+	for (int64_t c = 0; c < b->d; c++)
+		norm[b->d + c] = (double)b->weight[c] * (double)b->inv[c]; /* the way back reads it so */
+	struct bn_job j = {.b = b, .x = x, .out = y, .norm = norm};
+	cpu_run(k, cpu_n_chunk(b->n, CPU_ROWS), normalise_chunk, &j);
 }
 
 static const real *bn_scale(const struct kernels *k, const struct k_batch_norm *b, int64_t n_more)
@@ -120,21 +145,6 @@ static const real *bn_scale(const struct kernels *k, const struct k_batch_norm *
 	for (int64_t c = 0; c < b->d; c++)
 		scale[c] = b->weight[c] * b->inv[c];
 	return scale;
-}
-
-static void batch_norm(const struct kernels *k, const struct k_batch_norm *b, const real *x, real *y)
-{
-	if (!b->n)
-		return;
-	if (b->train)
-		batch_statistics(k, b, x);
-	else
-		for (int64_t c = 0; c < b->d; c++) {
-			b->mean[c] = b->run_mean[c];
-			b->inv[c] = (real)(1 / sqrt((double)b->run_var[c] + b->eps));
-		}
-	struct bn_job j = {.b = b, .x = x, .out = y, .scale = bn_scale(k, b, 0)};
-	cpu_run(k, cpu_n_chunk(b->n, CPU_ROWS), normalise_chunk, &j);
 }
 
 /* Sums of g and of g xhat, g = g_y where y was not cut by the ReLU. */

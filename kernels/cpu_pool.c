@@ -3,11 +3,16 @@
 
 #include <string.h>
 
-enum { LANES = 16, MAX_SIDE = 15 }; /* channels at a time; of a window */
+enum {
+	LANES = 16,    /* channels at a time */
+	MAX_SIDE = 15, /* of a window */
+	FEW = 1 << 13, /* maxima: with fewer pixels are read in double, since small batches blow rounding up */
+};
 
 struct pool_job {
 	const struct kernels *k;
 	const struct k_conv *c;
+	bool exact; /* pixels are read in double */
 	const real *x, *g_y;
 	real *y, *g_x;
 	uint8_t *arg;
@@ -15,8 +20,8 @@ struct pool_job {
 };
 
 /* Of n_tap pixels x[t], channels [from, from + n): the largest, and the number tap[t] of the first that is so large. */
-K_SIMD static void largest(const struct k_conv *c, const real *const *x, const int *tap, int n_tap, int64_t from,
-			   int64_t n, real *y, uint8_t *arg)
+K_SIMD static void largest(const struct k_conv *c, bool exact, const real *const *x, const int *tap, int n_tap,
+			   int64_t from, int64_t n, real *y, uint8_t *arg)
 {
 	const real *scale = c->in_scale ? c->in_scale + from : NULL, *shift = c->in_scale ? c->in_shift + from : NULL;
 	real best[LANES], z[LANES];
@@ -24,7 +29,12 @@ K_SIMD static void largest(const struct k_conv *c, const real *const *x, const i
 	for (int t = 0; t < n_tap; t++) {
 		for (int64_t i = 0; i < n; i++)
 			z[i] = x[t][from + i];
-		if (scale)
+		if (scale && exact)
+			for (int64_t i = 0; i < n; i++) {
+				double v = (double)scale[i] * (double)z[i] + (double)shift[i];
+				z[i] = v > 0 ? (real)v : 0;
+			}
+		else if (scale)
 			for (int64_t i = 0; i < n; i++) {
 				real v = scale[i] * z[i] + shift[i];
 				z[i] = v > 0 ? v : 0;
@@ -62,7 +72,8 @@ static void max_pixel(const struct pool_job *j, int64_t img, int64_t oy, int64_t
 			tap[n_tap++] = (int)(ky * c->kernel + kx);
 		}
 	for (int64_t from = 0; from < c->c_in; from += LANES)
-		largest(c, x, tap, n_tap, from, cpu_min(LANES, c->c_in - from), j->y + o + from, j->arg + o + from);
+		largest(c, j->exact, x, tap, n_tap, from, cpu_min(LANES, c->c_in - from), j->y + o + from,
+			j->arg + o + from);
 }
 
 static void max_chunk(void *ctx, int64_t img, int thread)
@@ -77,6 +88,7 @@ static void max_chunk(void *ctx, int64_t img, int thread)
 static void max_pool(const struct kernels *k, const struct k_conv *c, const real *x, real *y, uint8_t *arg)
 {
 	struct pool_job j = {.c = c, .x = x, .y = y, .arg = arg};
+	j.exact = c->n * c->out_height * c->out_width * c->c_in < FEW;
 	cpu_run(k, c->n, max_chunk, &j);
 }
 

@@ -6,10 +6,8 @@
  * however the work is cut.
  *
  * Why not the library's: by it every chunk of rows packs both matrices anew, nothing is called near that comes from
- * memory, and nothing can be done to rows while they are near. On a Zen 4, beside OpenBLAS 0.3.21 (Cooperlake), whole
- * networks take less time by 11 to 14 % in batches of 32 (GIN 55.6 to 49.5 ms, SchNet 53.3 to 47.2, ComENet 172.6 to
- * 148.4), 8 to 18 % in batches of 128 (GAT 91 to 83, GIN 177 to 155, SchNet 211 to 174, ComENet 649 to 532). The plain
- * path multiplies by the library what is not small (cpu_exact.c).
+ * memory, and nothing can be done to rows while they are near. The plain path multiplies by the library what is not
+ * small (cpu_exact.c).
  */
 #include "cpu_tile.h"
 
