@@ -98,13 +98,15 @@ static inline float *place(const struct cpu_panels *p, float *packed, int64_t l,
 	return packed + (j / TILE_COLUMNS * p->inner + l) * TILE_COLUMNS + j % TILE_COLUMNS;
 }
 
-enum { PACK_AHEAD = 4 }; /* rows that are called near */
+/* Rows that are called near; into the second cache, as all that is packed or turned, since the first waits for fewer
+ * lines at once. */
+enum { PACK_AHEAD = 8 };
 
 AVX512 static void pack(const struct cpu_panels *p, float *packed, int64_t from, int64_t to, int64_t j0, int64_t j1)
 {
 	for (int64_t l = from; l < to; l++)
 		for (int64_t j = j0; j < j1; j += TILE_LANES) {
-			_mm_prefetch((const char *)(p->b + (l + PACK_AHEAD) * p->ldb + j), _MM_HINT_T0);
+			_mm_prefetch((const char *)(p->b + (l + PACK_AHEAD) * p->ldb + j), _MM_HINT_T1);
 			_mm512_storeu_ps(place(p, packed, l, j),
 					 _mm512_maskz_loadu_ps(first(p->n - j), p->b + l * p->ldb + j));
 		}
@@ -143,7 +145,7 @@ AVX512 static void turn(const float *x, int64_t ldx, int64_t n_row, int64_t n, b
 		for (int64_t i = 0; i < n_row; i += TILE_LANES) {
 			__m512 r[TILE_LANES];
 			for (int l = 0; l < TILE_LANES; l++)
-				_mm_prefetch((const char *)(y + (j + TILE_LANES + l) * ldy + i), _MM_HINT_T0);
+				_mm_prefetch((const char *)(y + (j + TILE_LANES + l) * ldy + i), _MM_HINT_T1);
 			const __mmask16 there = first(n_row - i);
 			for (int l = 0; l < TILE_LANES; l++)
 				r[l] = i + l < n_row ? _mm512_maskz_loadu_ps(first(n - j), x + (i + l) * ldx + j)
@@ -166,7 +168,7 @@ AVX512 static void pack_turned(const struct cpu_panels *p, float *packed, int64_
 		for (int64_t l = from; l < to; l += TILE_LANES) {
 			__m512 r[TILE_LANES];
 			for (int i = 0; i < TILE_LANES; i++)
-				_mm_prefetch((const char *)(p->b + (j + TILE_LANES + i) * p->ldb + l), _MM_HINT_T0);
+				_mm_prefetch((const char *)(p->b + (j + TILE_LANES + i) * p->ldb + l), _MM_HINT_T1);
 			for (int i = 0; i < TILE_LANES; i++)
 				r[i] = j + i < p->n ? _mm512_maskz_loadu_ps(first(to - l), p->b + (j + i) * p->ldb + l)
 						    : _mm512_setzero_ps();
