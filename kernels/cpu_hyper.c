@@ -30,15 +30,21 @@ static double *degrees_new(const struct kernels *k, const struct k_hyper *h, int
 	return g->mix + h->n_edge * d;
 }
 
+/* What has no weight gets nothing, and gives nothing. */
+static double inverse(double degree)
+{
+	return degree > 0 ? 1 / degree : 0;
+}
+
 /* Factor of a node before and after: 1 and 1 / Dv, or Dv^-1/2 twice. */
 static double before(const struct k_hyper *h, const struct degrees *g, int64_t i)
 {
-	return h->sym ? 1 / sqrt(g->node[i]) : 1;
+	return h->sym ? sqrt(inverse(g->node[i])) : 1;
 }
 
 static double after(const struct k_hyper *h, const struct degrees *g, int64_t i)
 {
-	return h->sym ? 1 / sqrt(g->node[i]) : 1 / g->node[i];
+	return h->sym ? sqrt(inverse(g->node[i])) : inverse(g->node[i]);
 }
 
 static void hyper(const struct kernels *k, const struct k_hyper *h, const real *x, real *y, int64_t d)
@@ -53,14 +59,14 @@ static void hyper(const struct kernels *k, const struct k_hyper *h, const real *
 				z[c] += f * (double)x[h->node[e] * d + c];
 		}
 		for (int64_t e = h->start[j]; e < h->start[j + 1]; e++) {
-			double f = (double)h->value[e] * weight_of(h, j) / g.edge[j];
+			double f = (double)h->value[e] * weight_of(h, j) * inverse(g.edge[j]);
 			for (int64_t c = 0; c < d; c++)
 				sum[h->node[e] * d + c] += f * z[c];
 		}
 	}
 	for (int64_t i = 0; i < h->n_node; i++)
-		for (int64_t c = 0; c < d; c++) /* a node of no hyperedge gets nothing */
-			y[i * d + c] = g.node[i] > 0 ? (real)(sum[i * d + c] * after(h, &g, i)) : 0;
+		for (int64_t c = 0; c < d; c++)
+			y[i * d + c] = (real)(sum[i * d + c] * after(h, &g, i));
 }
 
 static void hyper_back(const struct kernels *k, const struct k_hyper *h, const real *x, const real *y, const real *g_y,
@@ -85,12 +91,12 @@ static void hyper_back(const struct kernels *k, const struct k_hyper *h, const r
 		for (int64_t c = 0; c < d; c++)
 			dot += z[c] * q[c];
 		for (int64_t e = h->start[j]; e < h->start[j + 1]; e++) {
-			double f = (double)h->value[e] * weight_of(h, j) / g.edge[j];
+			double f = (double)h->value[e] * weight_of(h, j) * inverse(g.edge[j]);
 			for (int64_t c = 0; c < d; c++)
 				back[h->node[e] * d + c] += f * q[c];
 		}
 		if (g_w)
-			g_w[j] += (real)(dot / g.edge[j]);
+			g_w[j] += (real)(dot * inverse(g.edge[j]));
 	}
 	for (int64_t i = 0; i < h->n_node; i++) {
 		if (!(g.node[i] > 0))

@@ -56,7 +56,7 @@ static void fill_entries(struct incidence *g, const struct k_hyper *h)
 			double degree = g->degree[h->node[e]], inverse = degree > 0 ? 1 / degree : 0;
 			g->in[e] = (double)h->value[e] * (h->sym ? sqrt(inverse) : 1);
 			g->plain[e] = (double)h->value[e] * (h->sym ? sqrt(inverse) : inverse);
-			g->out[e] = g->plain[e] * weight_of(h, j) / g->edge[j];
+			g->out[e] = g->edge[j] > 0 ? g->plain[e] * weight_of(h, j) / g->edge[j] : 0;
 		}
 }
 
@@ -158,10 +158,11 @@ static __global__ void weight_grad_each(struct incidence g, const double *value,
 	int64_t j = cuda_index();
 	if (j >= g.n_edge)
 		return;
-	double sum = zq[j] / g.edge[j];
+	double sum = g.edge[j] > 0 ? zq[j] / g.edge[j] : 0;
 	for (int64_t e = g.start[j]; e < g.start[j + 1]; e++) {
 		int64_t i = g.node[e];
-		sum -= value[e] * (sym ? 0.5 * (own[i] + through[i]) : own[i]) / g.degree[i];
+		if (g.degree[i] > 0)
+			sum -= value[e] * (sym ? 0.5 * (own[i] + through[i]) : own[i]) / g.degree[i];
 	}
 	g_w[j] += (real)sum;
 }

@@ -147,8 +147,8 @@ struct k_adam {
 	double correction1, correction2; /* 1 - beta^t */
 };
 
-/* Incidence by hyperedge: entries start[j] .. start[j + 1) of hyperedge j; value H, weight w (NULL: ones). Host memory.
- */
+/* Incidence by hyperedge: entries start[j] .. start[j + 1) of hyperedge j; value H, 0 or more, weight w (NULL: ones).
+ * Host memory. A node without a value above 0 gets nothing, and gives nothing. */
 struct k_hyper {
 	int64_t n_node, n_edge;
 	const int64_t *start, *node;

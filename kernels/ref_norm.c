@@ -190,6 +190,8 @@ static double *hyper_matrix(const struct k_hyper *h, const double *w)
 			de += (double)h->value[e];
 		for (int64_t a = h->start[j]; a < h->start[j + 1]; a++)
 			for (int64_t b = h->start[j]; b < h->start[j + 1]; b++) {
+				if (h->value[a] == 0 || h->value[b] == 0)
+					continue; /* its degree may be 0 */
 				double left = h->sym ? sqrt(dv[h->node[a]]) : dv[h->node[a]];
 				double right = h->sym ? sqrt(dv[h->node[b]]) : 1;
 				m[h->node[a] * n + h->node[b]] +=

@@ -91,6 +91,24 @@ static void op_batch_norm(const struct kernels *k, struct trial *t, struct size 
 	k->batch_norm_back(k, &b, x, y, g, out(t, s.n * s.d), g_wb, g_wb + s.d, out(t, s.n * s.d));
 }
 
+/* In training without multiplicities and a single row too, of which the running variance learns nothing; what is not
+ * wanted is NULL. */
+static void op_batch_norm_bare(const struct kernels *k, struct trial *t, struct size s)
+{
+	const real *x = in(t, s.n * s.d), *g = in(t, s.n * s.d);
+	struct k_batch_norm b = {.n = s.n, .d = s.d, .eps = 1e-2, .momentum = 0.1, .train = true, .relu = s.d % 2};
+	b.weight = in(t, s.d);
+	b.bias = in(t, s.d);
+	b.run_mean = out(t, s.d);
+	b.run_var = out_from(t, draw_positive(t, s.d), s.d);
+	b.mean = out(t, s.d);
+	b.inv = out(t, s.d);
+	real *y = out(t, s.n * s.d);
+	k->batch_norm(k, &b, x, y);
+	k->batch_norm_back(k, &b, x, y, g, out(t, s.n * s.d), NULL, NULL, NULL);
+	k->batch_norm_back(k, &b, x, y, g, NULL, out(t, s.d), NULL, NULL);
+}
+
 static void op_graph_norm(const struct kernels *k, struct trial *t, struct size s)
 {
 	struct k_csr c = csr(t, s.n_target, s.n, 1);
@@ -106,20 +124,26 @@ static void op_graph_norm(const struct kernels *k, struct trial *t, struct size 
 	k->graph_norm_back(k, &g, x, g_y, out(t, s.n * s.d), g_param, g_param + s.d, g_param + 2 * s.d);
 }
 
+/* Hyperedges of one to four nodes; the last node is in none but by a value of 0, which may be all that its hyperedge
+ * has. */
 static void op_hyper(const struct kernels *k, struct trial *t, struct size s)
 {
 	int64_t n = s.n < 40 ? s.n : 40, d = s.d < 9 ? s.d : 9, *start = indices(t, n + 1, 1);
-	int64_t *node = indices(t, 2 * n, n);
-	for (int64_t j = 0; j <= n; j++)
-		start[j] = 2 * j;
-	for (int64_t e = 0; e < 2 * n; e++)
-		node[e] = e % 2 ? node[e] : e / 2;
+	int64_t *node = indices(t, 4 * n, n);
+	real *value = draw_positive(t, 4 * n), *weight = draw_positive(t, n);
+	start[0] = 0;
+	for (int64_t j = 0; j < n; j++) {
+		node[start[j]] = j;
+		start[j + 1] = start[j] + 1 + j % 4;
+	}
+	for (int64_t e = 0; e < start[n] && n > 2; e++)
+		value[e] = node[e] == n - 1 ? 0 : value[e];
 	struct k_hyper h = {.n_node = n,
 			    .n_edge = n,
 			    .start = start,
 			    .node = node,
-			    .value = draw_positive(t, 2 * n),
-			    .weight = draw_positive(t, n)};
+			    .value = value,
+			    .weight = s.n_target % 2 ? weight : NULL};
 	const real *x = in(t, n * d), *g = in(t, n * d);
 	for (int sym = 0; sym < 2; sym++) {
 		real *y = out(t, n * d);
@@ -147,9 +171,11 @@ static void op_distance(const struct kernels *k, struct trial *t, struct size s)
 }
 
 static const struct named ops[] = {
-    {"gather and embed", op_gather}, {"csr_sum", op_csr},           {"csr_max", op_csr_max},
-    {"messages", op_message},        {"attention", op_attention},   {"filters", op_filter},
-    {"batch_norm", op_batch_norm},   {"graph_norm", op_graph_norm}, {"hyper", op_hyper},
+    {"gather and embed", op_gather}, {"csr_sum", op_csr},
+    {"csr_max", op_csr_max},         {"messages", op_message},
+    {"attention", op_attention},     {"filters", op_filter},
+    {"batch_norm", op_batch_norm},   {"bare batch_norm", op_batch_norm_bare},
+    {"graph_norm", op_graph_norm},   {"hyper", op_hyper},
     {"distances", op_distance},
 };
 

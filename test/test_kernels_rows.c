@@ -177,6 +177,17 @@ static void op_softmax(const struct kernels *k, struct trial *t, struct size s)
 	}
 }
 
+/* Scores whose exponentials are beyond floats. */
+static void op_softmax_large(const struct kernels *k, struct trial *t, struct size s)
+{
+	real *host = draw(t, s.n * s.d);
+	for (int64_t i = 0; i < s.n * s.d; i++)
+		host[i] = 300 * host[i] - 150;
+	const real *x = put(t, host, (size_t)(s.n * s.d) * sizeof *x);
+	for (int log_too = 0; log_too < 2; log_too++)
+		k->softmax(k, x, out(t, s.n * s.d), s.n, s.d, log_too);
+}
+
 static void op_info_nce(const struct kernels *k, struct trial *t, struct size s)
 {
 	int64_t n = s.n < 300 ? s.n : 300, d = s.d; /* the reference takes n^2 d */
@@ -243,6 +254,7 @@ static const struct named ops[] = {
     {"rows", op_rows},
     {"unit", op_unit},
     {"softmax", op_softmax},
+    {"softmax of large scores", op_softmax_large},
     {"pick", op_pick},
     {"info_nce", op_info_nce},
     {"nearest", op_nearest},
@@ -255,6 +267,22 @@ static const struct named ops[] = {
 /* ---- wrong variants that the harness must reject ---------------------------------------- */
 
 static const struct kernels *right;
+
+/* Without the row's maximum taken off first. */
+static void softmax_bare(const struct kernels *k, const real *x, real *y, int64_t n, int64_t d, bool log_too)
+{
+	real *e = malloc((size_t)(n * d + 1) * sizeof *e);
+	right->download(e, x, (size_t)(n * d) * sizeof *e);
+	for (int64_t i = 0; i < n; i++) {
+		double sum = 0;
+		for (int64_t c = i * d; c < (i + 1) * d; c++)
+			sum += exp((double)e[c]);
+		for (int64_t c = i * d; c < (i + 1) * d; c++)
+			e[c] = (real)(log_too ? (double)e[c] - log(sum) : exp((double)e[c]) / sum);
+	}
+	right->upload(y, e, (size_t)(n * d) * sizeof *e);
+	free(e);
+}
 
 static void row_sum_long(const struct kernels *k, const real *x, real *sums, int64_t n, int64_t d)
 {
@@ -285,6 +313,10 @@ static void test_mutants(const struct tables *t)
 	m = t->tested;
 	m.add_row = add_row_nan;
 	tap_ok(!(worst_error(t, op_rows, &m, NULL) <= 1e-5), "mutant: NaN is caught");
+	m = t->tested;
+	m.softmax = softmax_bare;
+	tap_ok(worst_error(t, op_softmax, &m, NULL) <= 1e-5 && !(worst_error(t, op_softmax_large, &m, NULL) <= 1e-5),
+	       "mutant: exponentials that are too large are caught, by large scores alone");
 	if (t->on_cpu) {
 		m = t->tested;
 		m.info_nce_back = info_nce_back_rows;

@@ -378,6 +378,10 @@ holes() {
 	run -0 bash -c 'tscat --tsv hyper_weight h.mts | tail -n +2 | tr , "\n" | sort -u'
 	assert_line 0
 	train --quiet --task structure --preset tiny -m pre.mts --epochs 1 -o s.mts h.mts
+	# a member that opens no hyperedge of the batch has no weight at all
+	for norm in row sym; do
+		train --quiet --task structure -m pre.mts --batch 8 --epochs 1 --hyper-norm $norm -o s.mts h.mts
+	done
 }
 
 @test "the loss of the validation set is of the size of training's, masked atoms among it" {
