@@ -231,6 +231,26 @@ END
 	assert_output false
 }
 
+@test "--clip scales the gradient down to its norm; --warmup and --schedule make the rates that the log tells" {
+	local one=("${fine[@]}" --batch 100 --epochs 1 --dropout 0 --keep last)
+	# norm of the gradient that Adam got: its first moment is a tenth of that
+	got() { tscat --json "$1" | jq -s '[.[] | select(.name? | strings | startswith("state.m.")) | .value | flatten[] | . * .] | add | sqrt * 10'; }
+	"${one[@]}" --log log -o a.mts "$set"
+	"${one[@]}" --log clipped --clip 0.25 -o b.mts "$set"
+	"${one[@]}" --clip 100 "$set" > c.mts
+	run -0 jq -n --argjson a "$(got a.mts)" --argjson b "$(got b.mts)" --argjson n "$(jq -s '.[0].norm' log)" \
+		'$n > 0.3 and ($a / $n - 1 | fabs) < 1e-5 and ($b / 0.25 - 1 | fabs) < 1e-5'
+	assert_output true
+	cmp <(jq -s '.[0].norm' log) <(jq -s '.[0].norm' clipped)
+	cmp <(got a.mts) <(got c.mts)
+	# three steps an epoch
+	rates() { "${fine[@]}" --epochs 4 --lr 0.8 --log rates "$@" "$set" > /dev/null && jq -s 'map(select(.lr).lr * 1e6 | round) | join(" ")' rates; }
+	run -0 rates --warmup 4 --schedule step --step-size 2 --gamma 0.5
+	assert_output '"200000 400000 600000 800000 800000 800000 400000 400000 400000 400000 400000 400000"'
+	run -0 rates --schedule cosine --lr-min 0.2
+	assert_output "\"$(jq -nr '[range(12) | 2e5 + 3e5 * (1 + (. * 3.14159265358979323846 / 12 | cos)) | round] | join(" ")')\""
+}
+
 @test "--resume: epochs that earlier steps depend on are refused; another build of OpenBLAS is told" {
 	"${fine[@]}" --schedule cosine --epochs 1 -o c.mts "$set"
 	run -2 "${fine[@]}" --schedule cosine --epochs 2 --resume -o c.mts "$set"

@@ -280,11 +280,13 @@ static int stop_check(struct learn_run *r, double end_s, struct err *e)
 	bool late = end_s > 0 && (double)t.tv_sec + 1e-9 * (double)t.tv_nsec > end_s;
 	if (!io_stop_signal() && !late)
 		return 0;
-	int rc = strcmp(r->conf->cli.output, "-") ? learn_save(r, false, e) : 0;
+	bool keeps = strcmp(r->conf->cli.output, "-") != 0;
+	int rc = keeps ? learn_save(r, false, e) : 0;
 	if (rc)
 		return rc;
 	if (late && !io_stop_signal())
-		return err_set(e, ERR_STOPPED, "the time is up after step %" PRId64 "; --resume goes on", r->p.step);
+		return err_set(e, ERR_STOPPED, "the time is up after step %" PRId64 "; %s", r->p.step,
+			       keeps ? "--resume goes on" : "without -o nothing is kept");
 	return err_set(e, ERR_STOPPED, "stopped by signal %d after step %" PRId64, io_stop_signal(), r->p.step);
 }
 
