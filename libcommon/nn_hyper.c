@@ -37,6 +37,13 @@ static struct nn_hyper hyper_of_k(const int64_t *idx, const real *value, int64_t
 	    .n_node = n, .n_edge = n, .n_entry = n * k, .start = start, .node = idx, .value = value};
 }
 
+/* Soft incidence (HGNN): scale is a multiple of the mean distance. All rows equal: every distance is 0 and so is the
+ * scale; alike means 1. */
+static real incidence(double dist, double scale)
+{
+	return scale > 0 ? (real)exp(-dist * dist / (scale * scale)) : 1;
+}
+
 struct nn_hyper nn_hyper_knn(const struct kernels *kernels, const real *x, int64_t n, int64_t d, int64_t k, bool soft,
 			     double m, struct arena *a)
 {
@@ -47,11 +54,8 @@ struct nn_hyper nn_hyper_knn(const struct kernels *kernels, const real *x, int64
 	       *mean = arena_alloc(a, (size_t)(n + 1) * sizeof *mean);
 	real *value = arena_alloc(a, (size_t)(n * k + 1) * sizeof *value);
 	nn_neighbours(kernels, x, n, d, NN_L2, k, idx, dist, soft ? mean : NULL);
-	for (int64_t e = 0; e < n * k; e++) {
-		double scale = soft ? m * mean[e / k] : 0;
-		/* All rows equal: every distance is 0 and so is the scale; alike means 1. */
-		value[e] = scale > 0 ? (real)exp(-dist[e] * dist[e] / (scale * scale)) : 1;
-	}
+	for (int64_t e = 0; e < n * k; e++)
+		value[e] = incidence(dist[e], soft ? m * mean[e / k] : 0);
 	return hyper_of_k(idx, value, n, k, a);
 }
 
@@ -76,14 +80,17 @@ struct nn_hyper nn_hyper_fp(const uint8_t *fp, int64_t n, int64_t k, bool soft, 
 	real *value = arena_alloc(a, (size_t)(n * k + 1) * sizeof *value);
 	struct near *list = arena_alloc(a, (size_t)(k + 1) * sizeof *list);
 	for (int64_t i = 0; i < n; i++) {
-		int64_t held = near_insert(list, 0, k, (struct near){-1, i});
-		for (int64_t j = 0; j < n; j++)
+		double sum = 0;
+		int64_t held = near_insert(list, 0, k, (struct near){-1, i}); /* before all others */
+		for (int64_t j = 0; j < n; j++) {
+			double dist = 1 - tanimoto(fp + i * 256, fp + j * 256);
+			sum += dist;
 			if (j != i)
-				held = near_insert(list, held, k,
-						   (struct near){1 - tanimoto(fp + i * 256, fp + j * 256), j});
+				held = near_insert(list, held, k, (struct near){dist, j});
+		}
 		for (int64_t j = 0; j < held; j++) {
 			idx[i * k + j] = list[j].i;
-			value[i * k + j] = soft && j ? (real)(1 - list[j].key) : 1;
+			value[i * k + j] = incidence(j ? list[j].key : 0, soft ? sum / (double)n : 0);
 		}
 	}
 	return hyper_of_k(idx, value, n, k, a);

@@ -64,7 +64,7 @@ struct nn_hyper {
  * mean_d)^2) (HGNN). In arena memory. */
 struct nn_hyper nn_hyper_knn(const struct kernels *kernels, const real *x, int64_t n, int64_t d, int64_t k, bool soft,
 			     double m, struct arena *a);
-/* The k most alike fingerprints (uint8 [n, 256], Tanimoto), itself first; H = 1, or the similarity where soft. */
+/* The same of fingerprints (uint8 [n, 256]), d = 1 - Tanimoto similarity. */
 struct nn_hyper nn_hyper_fp(const uint8_t *fp, int64_t n, int64_t k, bool soft, struct arena *a);
 /* One hyperedge a scaffold (int64 [n]); binary. */
 struct nn_hyper nn_hyper_group(const int64_t *group, int64_t n, struct arena *a);

@@ -1,4 +1,5 @@
 /* Neighbours against a sort of all distances; the split's rules on small cases. */
+#include "nn_loss.h"
 #include "nn_neighbours.h"
 #include "nn_split.h"
 #include "tap.h"
@@ -187,6 +188,20 @@ static void test_bits(const struct kernels *kernels, int64_t k, bool with_mean)
 	tap_ok(good, "tanimoto, k = %d: as a sort says", (int)k);
 }
 
+/* Distances of the first to all: 0, 1/2, 1, with a mean of 1/2. */
+static void test_soft_fingerprints(void)
+{
+	static const uint8_t fp[3 * 256] = {[0] = 1, [256] = 3, [512] = 8};
+	struct arena *a = arena_new(0);
+	const struct nn_hyper hard = nn_hyper_fp(fp, 3, 3, false, a), soft = nn_hyper_fp(fp, 3, 3, true, a);
+	bool right = true;
+	for (int j = 0; j < 3; j++)
+		right = right && soft.node[j] == j && hard.node[j] == j && hard.value[j] == 1 &&
+			fabs((double)soft.value[j] - exp(-j * j)) < 1e-7;
+	tap_ok(right, "soft incidence of fingerprints falls with the distance as that of vectors does");
+	arena_free(a);
+}
+
 static void test_split(void)
 {
 	/* sizes 3 (first 1), 2 (first 5), 2 (first 0), 1 (first 7), 1 (8), 1 (9): in the order 3, 5.., 0.., 9, 8, 7 */
@@ -262,6 +277,7 @@ int main(void)
 	test_bits(&kernels[0], 6, false);
 	test_bits(&kernels[2], 6, true);
 	test_bits(&kernels[0], 150, false);
+	test_soft_fingerprints();
 	test_split();
 	test_signal(&kernels[0]);
 	for (int i = 0; i < 4; i++) {
