@@ -2,6 +2,7 @@
 #include "cpu.h"
 
 #include <cblas.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,9 +48,12 @@ static const char *core_by_instructions(void)
 
 void kernels_begin(char **argv)
 {
+	char program[PATH_MAX + 1] = "";
 	const char *core = strcasecmp(openblas_get_corename(), "Prescott") ? NULL : core_by_instructions();
-	if (!core || getenv(core_variable) || setenv(core_variable, core, 1))
+	if (!core || getenv(core_variable) || readlink("/proc/self/exe", program, PATH_MAX) <= 0)
 		return;
-	execv("/proc/self/exe", argv);
+	if (strstr(program, "/ld-linux") || setenv(core_variable, core, 1))
+		return; /* started through the loader, which argv does not name */
+	execv(program, argv);
 	unsetenv(core_variable); /* it goes on as it is, slowly */
 }

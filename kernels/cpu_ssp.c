@@ -1,8 +1,8 @@
 /*
  * cpu_ssp.c - the shifted softplus and its slope with AVX-512: by a table that lies in registers, and contracted.
  *
- * It takes 14 cycles for sixteen entries on a Zen 4, where e^x and a logarithm take 39; the slope 12 where it took 23.
- * Other processors go by cpu_math.h.
+ * SchNet spends more time in it than in anything but products and pairs, and e^x and a logarithm take twice as long.
+ * Other processors, and other core types of the library (by which bytes are told apart), go by cpu_math.h.
  */
 #include "cpu.h"
 #include "cpu_tile.h"
@@ -121,7 +121,7 @@ static void slopes(const float *y, float *g, int64_t n)
 
 static bool works(void)
 {
-	return sizeof(real) == sizeof(float) && cpu_tile_works();
+	return sizeof(real) == sizeof(float) && cpu_library_is_wide() && cpu_tile_works();
 }
 
 bool cpu_ssp(const real *x, const real *bias, real *y, int64_t n_row, int64_t d)

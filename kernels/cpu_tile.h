@@ -43,7 +43,7 @@ struct cpu_panels {
  */
 void cpu_pack(const struct cpu_panels *p, float *packed, int64_t from, int64_t to, int64_t j0, int64_t j1);
 
-/* y [n, n_row], or y plus it: x [n_row, n] transposed. */
+/* y [n, n_row], or y plus it: x [n_row, n] transposed. y may not alias x. */
 void cpu_turn(const float *x, int64_t ldx, int64_t n_row, int64_t n, bool add, float *y, int64_t ldy);
 
 #endif

@@ -116,7 +116,7 @@ struct k_table {
 	const int64_t *atom, *run;
 	const int64_t
 	    *group; /* [run[n_run] + 1] (host): its pairs; what is read of the rows for one serves the others */
-	const int64_t *first; /* [run[n_run]] below n_row - 3; ascending in a run */
+	const int64_t *first; /* [run[n_run]] below n_row - 3; strictly ascending in a run */
 	const struct k_pair *pair;
 	const real *slope; /* [n_pair, 4] weights of the filter's derivative; NULL: not wanted */
 };
@@ -295,8 +295,9 @@ struct kernels {
 	/* y[a] (+)= sum over pairs of x[b] f(e), and y[b] likewise of x[a]; table [n_node, d]; x, y [atoms, d]. */
 	void (*table_sum)(const struct kernels *k, const struct k_table *t, const real *x, const real *table, real *y,
 			  int64_t d, bool add);
-	/* Its gradients from g_y: g_x (+)= as table_sum of g_y, and g_table (+)= csr_sum(back, g, w_back) of the rows'
-	 * gradient g, the sum over pairs of f's weight q(e), q(e) = g_y[a] x[b] + g_y[b] x[a]. Each may be NULL;
+	/* Its gradients from g_y: g_x (+)= as table_sum of g_y, and g_table (+)= what the table's nodes give to its
+	 * rows, transposed, of the rows' gradient: the sum over pairs of f's weight q(e), q(e) = g_y[a] x[b] + g_y[b]
+	 * x[a]. Each may be NULL;
 	 * without add_x, add_table it is written, all of it. */
 	void (*table_back)(const struct kernels *k, const struct k_table *t, const real *x, const real *table,
 			   const real *g_y, real *g_x, bool add_x, real *g_table, bool add_table, int64_t d);

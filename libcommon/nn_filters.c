@@ -138,7 +138,8 @@ static void add_pairs(struct builder *b, const struct nn_points *p, bool alone)
 	for (int64_t from = 0, to = 0; from < p->n_atom; from = to) {
 		while (to < p->n_atom && p->mol[to] == p->mol[from])
 			to++;
-		if (from > b->atom[b->n_run] && (alone || from >= size * (b->n_run + 1))) {
+		if (from > b->atom[b->n_run] &&
+		    (alone || from >= size * (b->n_run + 1) || to - b->atom[b->n_run] > K_RUN_MOST)) {
 			add_run(b, n);
 			b->atom[b->n_run] = from;
 			n = 0;

@@ -1,6 +1,7 @@
 /* nn_memory.c - the memory bank of typical molecules: reading, alignment, balanced assignment, moving anchors. */
 #include "nn_loss.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -87,14 +88,14 @@ void nn_sinkhorn(const real *scores, int64_t n, int64_t n_slot, double eps, int 
 			for (int64_t j = 0; j < n_slot; j++)
 				column[j] += q[i * n_slot + j];
 		for (int64_t j = 0; j < n_slot; j++)
-			column[j] = 1 / (column[j] * (double)n_slot);
+			column[j] = 1 / fmax(column[j] * (double)n_slot, DBL_MIN);
 		for (int64_t i = 0; i < n; i++) {
 			double row = 0, *x = q + i * n_slot;
 			for (int64_t j = 0; j < n_slot; j++) {
 				x[j] *= column[j];
 				row += x[j];
 			}
-			row = 1 / (row * (double)n);
+			row = 1 / fmax(row * (double)n, DBL_MIN);
 			for (int64_t j = 0; j < n_slot; j++)
 				x[j] *= row;
 		}
