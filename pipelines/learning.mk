@@ -35,7 +35,7 @@ $(OUT)/views.mts: $(SMILES) $(call tools,mol2graph molsplit conf3d mol2img)
 		| conf3d -j $(JOBS) --rejects $(OUT)/rejects.conf3d.tsv | mol2img -j $(JOBS) --size 96 $(finish)
 $(OUT)/model.mts: $(OUT)/views.mts $(call tools,molsplit train)
 	$(start) molsplit --by column --column split --only train $< \
-		| train --task pretrain --preset $(PRESET) --epochs $(EPOCHS) --batch $(BATCH) -j $(JOBS) --log $(OUT)/model.jsonl $(finish)
+		| train --task pretrain --preset $(PRESET) --epochs $(EPOCHS) --batch $(BATCH) --schedule cosine -j $(JOBS) --log $(OUT)/model.jsonl $(finish)
 $(OUT)/held.mts: $(OUT)/views.mts $(call tools,molsplit)
 	$(start) molsplit --by column --column split --only valid $< $(finish)
 $(OUT)/retrieval.tsv: $(OUT)/held.mts $(OUT)/model.mts $(call tools,encode score)
