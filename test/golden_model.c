@@ -191,12 +191,10 @@ enum { FEW = 2000 };
  * sqrt(v), goes either way where the gradient is rounding: within 6 lr (3 steps, both signs). Where the file's gradient
  * is above 1e-7 of its largest, the oracle's bound is 1e-3 lr, which one entry in FEW may pass, within 2e-2 lr.
  *
- * For nothing that keeps activations in float32 meets that bound everywhere: of 47 seeds (medium) PyTorch does in 11;
- * of 347 this does in 193 (203 by the plain path), and in 198 (218) with every operation made by the reference, in
- * double, and its result rounded. Past it are single entries whose gradients happen to be small; and hundreds where
+ * For nothing that keeps activations in float32 meets that bound for every seed, not even the reference's operations in
+ * double whose results are rounded. Past it are single entries whose gradients happen to be small; and hundreds where
  * some weight's gradient is so near 0 by accident, as eps is, that its first step has another length, by which it moves
- * the gradients of others, or where a ReLU's input is. These seeds are not let through: of 347 some 24 (20), and of the
- * reference's 19 (21).
+ * the gradients of others, or where a ReLU's input is. Such seeds are not let through.
  */
 static void compare_after(struct golden *g, struct nn_model *m, double lr)
 {
